@@ -1,0 +1,48 @@
+"""Columns, schema and card features against what `datasets` itself makes of the same columns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from unify.features import arrow_schema, card_features, columns
+
+SOURCES = ["cityscapes", "idd"]
+CLASSES = ["road", "yes", "1", "lane marking - general", "traffic sign (back)"]
+
+
+def reference(native: bool):
+    import datasets as d
+
+    features = {
+        "image": d.Image(),
+        "label": d.Image(),
+        "source": d.ClassLabel(names=SOURCES),
+        "sample_id": d.Value("string"),
+        "height": d.Value("int32"),
+        "width": d.Value("int32"),
+        "classes": d.List(d.ClassLabel(names=CLASSES)),
+        "pixel_count": d.List(d.Value("int64")),
+    }
+    return d.Features(features | ({"label_source": d.Image()} if native else {}))
+
+
+@pytest.mark.parametrize("options", [(), ("native",)])
+def test_schema_is_the_one_of_datasets(options):
+    ours, theirs = arrow_schema(options, SOURCES, CLASSES), reference("native" in options).arrow_schema
+    assert ours.equals(theirs, check_metadata=False)
+    assert json.loads(ours.metadata[b"huggingface"]) == json.loads(theirs.metadata[b"huggingface"])
+
+
+@pytest.mark.parametrize("options", [(), ("native",)])
+def test_card_features_are_read_back_by_datasets(options):
+    import datasets as d
+
+    text = yaml.safe_dump(card_features(options, SOURCES, CLASSES), sort_keys=False)
+    assert d.Features._from_yaml_list(yaml.safe_load(text)) == reference("native" in options)
+
+
+def test_columns_keep_their_order():
+    assert list(columns(["native"])) == [*columns([]), "label_source"]

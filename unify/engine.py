@@ -1,0 +1,103 @@
+"""Where work runs. A build asks for a `concurrent.futures.Executor` and nothing more of it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
+
+from unify.errors import Problem, UnifyError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: How often a task may take its worker down with it before the build gives up on it.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to open an executor, and how many tasks to hand it at a time."""
+
+    open: Callable[[], Executor]
+    window: int
+
+
+def processes(workers: int) -> Engine | None:
+    """A pool of `workers` spawned processes; None, which `run` takes as "here", for a single one."""
+    if workers <= 1:
+        return None
+    context = multiprocessing.get_context("spawn")
+    return Engine(lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker), 2 * workers)
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle, and no worker outlives its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only ever called in a spawned process"
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def run(
+    function: Callable[[T], R], tasks: Sequence[T], engine: Engine | None, name: Callable[[T], str] = str
+) -> Iterator[R]:
+    """Results of `function` over `tasks`, in order of completion.
+
+    A dead worker costs the tasks in flight one attempt each. They are then tried again one at a
+    time, so that a task that kills its worker is found out and its neighbours are not blamed.
+
+    Raises:
+        UnifyError: worker-died (70), naming each task whose worker died `ATTEMPTS` times. All other
+            results were yielded before. Exceptions of `function` itself pass through.
+    """
+    if engine is None:
+        yield from map(function, tasks)
+        return
+    attempts = [0] * len(tasks)
+    waiting, suspects, given_up = deque(range(len(tasks))), deque[int](), list[int]()
+    while waiting or suspects:
+        queue, window = (suspects, 1) if suspects else (waiting, engine.window)
+        flying: dict[Future[R], int] = {}
+        pool, finished = engine.open(), False
+        try:
+            while queue or flying:
+                while queue and len(flying) < window:
+                    flying[pool.submit(function, tasks[queue[0]])] = queue[0]
+                    queue.popleft()
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    del flying[future]
+                    yield result
+            finished = True
+        except BrokenExecutor:
+            for key in flying.values() or [queue.popleft()]:
+                attempts[key] += 1
+                (suspects if attempts[key] < ATTEMPTS else given_up).append(key)
+        finally:
+            _close(pool, at_once=not finished)
+    if given_up:
+        what = f"its worker died {ATTEMPTS} times"
+        fix = "give the machine more memory, or take out the file that does it"
+        raise UnifyError(*(Problem("worker-died", name(tasks[key]), what, fix) for key in given_up))
+
+
+def _close(pool: Executor, at_once: bool) -> None:
+    """Let go of a pool; `at_once` also stops what still runs, as after Ctrl-C."""
+    workers = list((getattr(pool, "_processes", None) or {}).values()) if at_once else []
+    pool.shutdown(wait=not at_once, cancel_futures=True)
+    for worker in workers:
+        with contextlib.suppress(OSError, ValueError):
+            worker.kill()
