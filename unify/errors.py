@@ -114,14 +114,20 @@ def error(kind: str, path: object, what: str, fix: str = "") -> UnifyError:
     return UnifyError(Problem(kind, str(path), what, fix))
 
 
+#: Faults of raw data come by the thousand, and rejects.jsonl lists them all.
+_COUNTED = (BAD_INPUT, UNSAFE)
+
+
 def summary(problems: Iterable[Problem]) -> list[str]:
-    """A line per kind, in order of first appearance: its first problem, and how many more."""
+    """Lines for the terminal. Of the faults of raw data one a kind, with a count; of all others each."""
     problems = list(problems)
     count = Counter(p.kind for p in problems)
-    first: dict[str, Problem] = {}
-    for problem in problems:
-        first.setdefault(problem.kind, problem)
-    return [
-        f"unify: {problem}" + (f" (and {count[kind] - 1} more)" if count[kind] > 1 else "")
-        for kind, problem in first.items()
-    ]
+    lines, told = [], set()
+    for problem in dict.fromkeys(problems):
+        counted = problem.exit_code in _COUNTED
+        if counted and problem.kind in told:
+            continue
+        told.add(problem.kind)
+        more = f" (and {count[problem.kind] - 1} more)" if counted and count[problem.kind] > 1 else ""
+        lines.append(f"unify: {problem}{more}")
+    return lines

@@ -81,7 +81,7 @@ class Manifest:
             manifest = cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise error("bad-artifact", path, f"is not a manifest ({type(e).__name__}: {e})", "build it again") from e
-        if manifest.digest != digest:
+        if manifest.digest != digest or manifest.to_json() != data:  # not one byte may differ
             raise error("not-verified", path, "was changed after it was written", "restore it or build it again")
         return manifest
 

@@ -51,6 +51,7 @@ def refused(operation: str, path: Path, e: OSError) -> UnifyError:
     return error(kind, path, f"cannot {operation}: {e.strerror or e}", fix)
 
 
+#: Smaller writes are gathered to this size before they are passed on.
 _GATHER_BYTES = 1 << 16
 
 

@@ -1,0 +1,125 @@
+"""The dataset card: README.md of a version. Its YAML head tells `datasets` what to load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import yaml
+
+from unify import __version__
+from unify.features import card_features, columns
+from unify.sources import SOURCES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from unify.plan import Plan
+
+_COLUMN_TEXT = {
+    "image": "the source's own file, byte for byte",
+    "label": "8-bit gray PNG; pixel = class id, {void} = void",
+    "label_source": "8-bit gray PNG; pixel = the source's own id",
+    "source": "which dataset the sample is from",
+    "sample_id": "`<source>/<id in the source>`",
+    "height": "pixels",
+    "width": "pixels",
+    "classes": "classes present in the label",
+    "pixel_count": "pixels per class, in id order; void last",
+}
+
+
+def card(plan: Plan, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
+    """The whole card. `stats` as `describe.count` makes it; `splits` is source → split → images."""
+    return f"---\n{_head(plan, splits)}---\n\n{_body(plan, version, stats, splits)}"
+
+
+def _head(plan: Plan, splits: Mapping[str, Mapping[str, int]]) -> str:
+    names = plan.taxonomy.space.names
+    every = {split: None for per_split in splits.values() for split in per_split}
+    union = [
+        {"split": split, "path": [f"data/{s}/{split}-*.parquet" for s in splits if split in splits[s]]}
+        for split in every
+    ]
+    configs = [{"config_name": "union", "default": True, "data_files": union}]
+    for source, per_split in splits.items():
+        files = [{"split": split, "path": f"data/{source}/{split}-*.parquet"} for split in per_split]
+        if files:
+            configs.append({"config_name": source, "data_files": files})
+    features = card_features(plan.options, list(plan.roots), names)
+    head = {
+        "pretty_name": plan.name,
+        "license": "other",
+        "task_categories": ["image-segmentation"],
+        "tags": ["semantic-segmentation", "multi-dataset", "unify"],
+        "configs": configs,
+        "dataset_info": [{"config_name": c["config_name"], "features": features} for c in configs],
+    }
+    configs.append({"config_name": "stats", "data_files": "stats.parquet"})
+    # no aliases: each config spells its features out, as the Hub writes them
+    dumper = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
+    return yaml.dump(head, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _body(plan: Plan, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
+    space = plan.taxonomy.space
+    letters = " + ".join(SOURCES[s].title for s in plan.roots)
+    generated = [SOURCES[s].title for s, found in plan.roots.items() if found.generated]
+    parts = [
+        f"# {plan.name} {version}",
+        f"{letters} in one label space, `{space.name}`: {len(space)} classes. Built with unify {__version__}.",
+    ]
+    if generated:
+        parts.append(f"**Generated images**, not the real dataset: {', '.join(generated)} (`unify sample`).")
+    parts += [
+        "```python\nimport datasets\n\n"
+        'dataset = datasets.load_dataset("PATH")          # all sources\n'
+        f'dataset = datasets.load_dataset("PATH", "{next(iter(plan.roots))}")  # one of them\n```',
+        "`taxonomy.json` holds the label space, each source's rules and null mask (which classes it annotates "
+        "at all); `stats.parquet` pixels and images per class; `inputs.parquet` the BLAKE3 of every raw file; "
+        "`manifest.json` that of every file here.",
+        "## Sources\n\n" + _source_table(plan, splits),
+        "## Columns\n\n"
+        + _table(
+            ["column", "holds"],
+            [[f"`{c}`", _COLUMN_TEXT[c].format(void=space.void)] for c in columns(plan.options)],
+        ),
+        "## Classes\n\n" + _class_table(plan, stats),
+        "## Licences and citation\n\n"
+        "The images and labels stay under their datasets' own terms, most of which forbid passing them on. "
+        "Cite the datasets:\n\n"
+        + "\n".join(f"- {SOURCES[s].title}: {SOURCES[s].citation} Terms: {SOURCES[s].license}." for s in plan.roots),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _source_table(plan: Plan, splits: Mapping[str, Mapping[str, int]]) -> str:
+    null_mask = plan.taxonomy.null_mask
+    rows = []
+    for i, (source, found) in enumerate(plan.roots.items()):
+        counts = ", ".join(f"{split} {n}" for split, n in splits[source].items()) or "none"
+        title = f"[{SOURCES[source].title}]({SOURCES[source].homepage})"
+        rows.append([f"`{source}`", title, found.release, counts, str(int(null_mask[i].sum()))])
+    return _table(["config", "dataset", "release", "images", "classes it annotates"], rows)
+
+
+def _class_table(plan: Plan, stats: pa.Table) -> str:
+    pixels: dict[int, int] = {}
+    images: dict[int, int] = {}
+    named = ("class_id", "pixels", "images")
+    for class_id, n_pixels, n_images in zip(*(stats[c].to_pylist() for c in named), strict=True):
+        pixels[class_id] = pixels.get(class_id, 0) + n_pixels
+        images[class_id] = images.get(class_id, 0) + n_images
+    total = sum(pixels.values()) or 1
+    null_mask = plan.taxonomy.null_mask
+    rows = []
+    for i, c in enumerate(plan.taxonomy.space.classes):
+        letters = "".join(SOURCES[s].letter for s, mask in zip(plan.roots, null_mask, strict=True) if mask[i])
+        share = f"{100 * pixels.get(i, 0) / total:.3f}"
+        rows.append([str(i), c.name, letters, share, str(images.get(i, 0)), "#{:02x}{:02x}{:02x}".format(*c.color)])
+    return _table(["id", "class", "annotated by", "% of pixels", "images", "colour"], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

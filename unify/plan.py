@@ -1,0 +1,200 @@
+"""What a build will do, known before a pixel is read: which samples, in which shards, under which digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from unify.errors import Problem, error
+from unify.sources import SOURCES, Detection, Pair
+from unify.taxonomy import Taxonomy
+
+#: The on-disk format of a version. Readers refuse what is newer than they know.
+FORMAT = 1
+#: Part of the plan's digest: raise it when the same inputs give other bytes but the same pixels.
+ENCODING = 1
+#: Input bytes per shard. Small enough to spread and to redo, large enough for sequential reads;
+#: the plan never looks at the worker count, so neither do the bytes.
+SHARD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and its label: paths relative to the source's root, sizes in bytes."""
+
+    sample_id: str
+    image: str
+    label: str
+    image_bytes: int
+    label_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work: the samples of one Parquet file, in row order."""
+
+    source: str
+    split: str
+    index: int
+    count: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def path(self) -> str:
+        return f"data/{self.source}/{self.split}-{self.index:05d}-of-{self.count:05d}.parquet"
+
+    @property
+    def input_bytes(self) -> int:
+        return sum(s.image_bytes + s.label_bytes for s in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole build. `problems` are those seen so far, without opening a file."""
+
+    name: str
+    taxonomy: Taxonomy
+    roots: Mapping[str, Detection]
+    shards: tuple[Shard, ...]
+    options: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def samples(self) -> int:
+        return sum(len(s.samples) for s in self.shards)
+
+    @property
+    def input_bytes(self) -> int:
+        return sum(s.input_bytes for s in self.shards)
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """All that decides the pixels, apart from the raw files themselves."""
+        return {
+            "taxonomy": self.taxonomy.digest(),
+            "adapters": {
+                name: {"release": d.release, "version": SOURCES[name].version} for name, d in self.roots.items()
+            },
+            "options": list(self.options),
+        }
+
+    def key(self, shard: Shard) -> str:
+        """BLAKE3 of all that decides the bytes of a shard, but for the content of its raw files.
+
+        An unfinished build takes over the shards whose keys did not change, whatever else did.
+        """
+        samples = [[x.sample_id, x.image, x.label, x.image_bytes, x.label_bytes] for x in shard.samples]
+        return _digest({"format": FORMAT, "encoding": ENCODING, **self.recipe, "shard": shard.path, "samples": samples})
+
+    def digest(self) -> str:
+        """BLAKE3 of name and shards: the same digest, the same work."""
+        return _digest({"name": self.name, **self.recipe, "shards": [self.key(shard) for shard in self.shards]})
+
+
+def _digest(value: object) -> str:
+    return blake3(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plan_build(
+    roots: Mapping[str, Detection],
+    taxonomy: Taxonomy,
+    splits: Sequence[str],
+    *,
+    name: str | None = None,
+    options: Sequence[str] = (),
+    follow_links: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+) -> Plan:
+    """List every root's samples for `splits` and deal them to shards.
+
+    A source without one of the splits is passed over for it. Faults of the roots (missing pairs,
+    duplicates, unsafe paths) become `Plan.problems`.
+
+    Raises:
+        UnifyError: usage (2) for a split that none of the sources has.
+    """
+    releases = {source: SOURCES[source].releases[found.release] for source, found in roots.items()}
+    known = {split for release in releases.values() for split in (*release.splits, *release.withheld)}
+    if unknown := [split for split in splits if split not in known]:
+        raise error("usage", "", f"no dataset has a split {unknown[0]!r}", f"known: {', '.join(sorted(known))}")
+    shards: list[Shard] = []
+    problems: list[Problem] = []
+    for source, found in roots.items():
+        release = releases[source]
+        seen: dict[str, str] = {}
+        for split in splits:
+            if split not in release.splits and split not in release.withheld:
+                continue
+            listing = release.find(found.root, split, follow_links=follow_links)
+            faults = list(listing.problems)
+            for pair in listing.pairs:
+                if pair.sample_id in seen:
+                    faults.append(_in_two_splits(pair, split, seen[pair.sample_id]))
+                seen[pair.sample_id] = split
+            samples, unreadable = _measure(found.root, source, listing.pairs)
+            problems += under(found.root, faults + unreadable)
+            shards += _deal(source, split, samples, shard_bytes)
+    return Plan(
+        name or default_name(roots, taxonomy),
+        taxonomy,
+        dict(roots),
+        tuple(shards),
+        tuple(sorted(options)),
+        tuple(problems),
+    )
+
+
+def default_name(sources: Iterable[str], taxonomy: Taxonomy) -> str:
+    """`cibm-union70`: the sources' letters and the label space."""
+    return f"{''.join(SOURCES[s].letter.lower() for s in sources)}-{taxonomy.space.name}"
+
+
+def under(root: Path, problems: Iterable[Problem]) -> list[Problem]:
+    """The same problems, their paths starting with the root's own name: which root, and where in it."""
+    return [dataclasses.replace(p, path=f"{root.name}/{p.path}" if p.path else root.name) for p in problems]
+
+
+def _in_two_splits(pair: Pair, split: str, other: str) -> Problem:
+    what = f"the sample {pair.sample_id!r} is in {other} and in {split}"
+    return Problem("duplicate-sample", pair.image, what, "keep it in one of them")
+
+
+def _measure(root: Path, source: str, pairs: Iterable[Pair]) -> tuple[list[Sample], list[Problem]]:
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    for pair in pairs:
+        sizes = []
+        for path in (pair.image, pair.label):
+            try:
+                info = (root / path).stat()
+            except OSError as e:
+                problems.append(Problem("no-permission", path, f"cannot be read: {e.strerror}", "check it"))
+                break
+            if not stat.S_ISREG(info.st_mode):
+                problems.append(Problem("unsafe-path", path, "is not a regular file", "remove it"))
+                break
+            sizes.append(info.st_size)
+        else:
+            samples.append(Sample(f"{source}/{pair.sample_id}", pair.image, pair.label, sizes[0], sizes[1]))
+    return samples, problems
+
+
+def _deal(source: str, split: str, samples: Sequence[Sample], shard_bytes: int) -> list[Shard]:
+    """Consecutive runs of samples of about equal bytes, each at most about `shard_bytes`."""
+    if not samples:
+        return []
+    sizes = [s.image_bytes + s.label_bytes for s in samples]
+    count = min(len(samples), max(1, -(-sum(sizes) // shard_bytes)))
+    runs: list[list[Sample]] = [[] for _ in range(count)]
+    total, before = max(1, sum(sizes)), 0
+    for sample, size in zip(samples, sizes, strict=True):
+        runs[min(count - 1, before * count // total)].append(sample)
+        before += size
+    runs = [run for run in runs if run]
+    return [Shard(source, split, i, len(runs), tuple(run)) for i, run in enumerate(runs)]
