@@ -21,7 +21,7 @@ _COLUMN_TEXT = {
     "label": "8-bit gray PNG; pixel = class id, {void} = void",
     "label_source": "8-bit gray PNG; pixel = the source's own id",
     "source": "which dataset the sample is from",
-    "sample_id": "`<source>/<id in the source>`",
+    "sample_id": "`<source>/<split>/<id in the split>`",
     "height": "pixels",
     "width": "pixels",
     "classes": "classes present in the label",

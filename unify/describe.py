@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def manifest(plan: Plan, version: str, receipts: Sequence[Receipt], rejects: int
         images=sum(len(r.rows) for r in receipts),
         rejects=rejects,
         parents=(),
-        made_with={"unify": __version__, "pyarrow": pa.__version__},
+        made_with={"unify": __version__, "pyarrow": pa.__version__, "pillow": PIL.__version__},  # it draws polygons
         files=dict(sorted(files.items())),
     )
 
@@ -117,7 +118,7 @@ def inputs(plan: Plan, receipts: Sequence[Receipt]) -> pa.Table:
 def input_digests(table: pa.Table) -> dict[str, tuple[str, str]]:
     """From an `inputs` table: sample_id → BLAKE3 of image and label."""
     names = ("sample_id", "image_blake3", "label_blake3")
-    return {s: (i, l) for s, i, l in zip(*(table[n].to_pylist() for n in names), strict=True)}
+    return {s: (image, label) for s, image, label in zip(*(table[n].to_pylist() for n in names), strict=True)}
 
 
 def _json(value: Any) -> bytes:

@@ -19,7 +19,7 @@ COLUMNS = {
     "image": "image",  # the source's own bytes, untouched
     "label": "image",  # 8-bit gray PNG of target ids, void 255
     "source": "source",  # which dataset: selects the null mask
-    "sample_id": "string",  # "<source>/<id within the source>"
+    "sample_id": "string",  # "<source>/<split>/<id within the split>"
     "height": "int32",
     "width": "int32",
     "classes": "classes",  # classes present, in id order

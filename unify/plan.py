@@ -26,7 +26,10 @@ SHARD_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and its label: paths relative to the source's root, sizes in bytes."""
+    """One image and its label: paths relative to the source's root, sizes in bytes.
+
+    `sample_id` is `<source>/<split>/<id in the split>`, unique in the version.
+    """
 
     sample_id: str
     image: str
@@ -127,18 +130,12 @@ def plan_build(
     problems: list[Problem] = []
     for source, found in roots.items():
         release = releases[source]
-        seen: dict[str, str] = {}
         for split in splits:
             if split not in release.splits and split not in release.withheld:
                 continue
             listing = release.find(found.root, split, follow_links=follow_links)
-            faults = list(listing.problems)
-            for pair in listing.pairs:
-                if pair.sample_id in seen:
-                    faults.append(_in_two_splits(pair, split, seen[pair.sample_id]))
-                seen[pair.sample_id] = split
-            samples, unreadable = _measure(found.root, source, listing.pairs)
-            problems += under(found.root, faults + unreadable)
+            samples, unreadable = _measure(found.root, f"{source}/{split}", listing.pairs)
+            problems += under(found.root, [*listing.problems, *unreadable])
             shards += _deal(source, split, samples, shard_bytes)
     return Plan(
         name or default_name(roots, taxonomy),
@@ -160,12 +157,7 @@ def under(root: Path, problems: Iterable[Problem]) -> list[Problem]:
     return [dataclasses.replace(p, path=f"{root.name}/{p.path}" if p.path else root.name) for p in problems]
 
 
-def _in_two_splits(pair: Pair, split: str, other: str) -> Problem:
-    what = f"the sample {pair.sample_id!r} is in {other} and in {split}"
-    return Problem("duplicate-sample", pair.image, what, "keep it in one of them")
-
-
-def _measure(root: Path, source: str, pairs: Iterable[Pair]) -> tuple[list[Sample], list[Problem]]:
+def _measure(root: Path, prefix: str, pairs: Iterable[Pair]) -> tuple[list[Sample], list[Problem]]:
     samples: list[Sample] = []
     problems: list[Problem] = []
     for pair in pairs:
@@ -181,7 +173,7 @@ def _measure(root: Path, source: str, pairs: Iterable[Pair]) -> tuple[list[Sampl
                 break
             sizes.append(info.st_size)
         else:
-            samples.append(Sample(f"{source}/{pair.sample_id}", pair.image, pair.label, sizes[0], sizes[1]))
+            samples.append(Sample(f"{prefix}/{pair.sample_id}", pair.image, pair.label, sizes[0], sizes[1]))
     return samples, problems
 
 

@@ -26,7 +26,7 @@ from unify import codecs, storage
 from unify.errors import Problem, UnifyError, error
 from unify.features import arrow_schema
 from unify.plan import Plan, Sample, Shard, under
-from unify.sources import SOURCES, Release, check_label_mode, decode_label
+from unify.sources import SOURCES, Release, decode_label, label_header
 from unify.spaces import LabelSpace
 
 #: A row group is closed once it holds this many encoded bytes: what a random read has to fetch.
@@ -314,12 +314,11 @@ def _convert(task: Task, data: bytes) -> _Label:
     """A label file's bytes to the target space; counts in the same pass."""
     native = b""
     if task.release.label in ("gray", "palette") and "native" not in task.options:
-        header = codecs.image_header(data, max_pixels=task.max_pixels)
-        check_label_mode(task.release, header)
-        png, counts = codecs.relabel_png(data, task.table)
+        header = label_header(task.release, data, max_pixels=task.max_pixels)
+        png, counts = codecs.relabel_png(data, task.table, max_pixels=task.max_pixels)
         size_hw = (header.height, header.width)
     else:
-        ids_hw = decode_label(task.release, data)
+        ids_hw = decode_label(task.release, data, max_pixels=task.max_pixels)
         png, counts = codecs.encode_label(ids_hw, task.table)
         size_hw = (ids_hw.shape[0], ids_hw.shape[1])
         if "native" in task.options:
@@ -345,10 +344,9 @@ def count_codes(counts: NDArray[np.int64], table: NDArray[np.uint8], codes: int)
 
 
 def read_input(task: Task, path: str, into: memoryview) -> Input:
-    """Fill `into` with a regular file of just that size. No link is followed unless asked for."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if task.follow_links else os.O_NOFOLLOW)
+    """Fill `into` with a regular file of just that size."""
     try:
-        fd = os.open(task.root / path, flags)
+        fd = _open(task, path)
         try:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
@@ -365,6 +363,17 @@ def read_input(task: Task, path: str, into: memoryview) -> Input:
         what = f"has {info.st_size} bytes, not the {len(into)} it had when the build was planned"
         raise error("changed-while-reading", path, what, "let nothing write to the raw data, and build again")
     return Input(path, len(into), blake3(into).hexdigest(), info.st_mtime_ns)
+
+
+def _open(task: Task, path: str) -> int:
+    """A descriptor to read from. Links lead where planning saw them lead: within the root, unless asked for."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    if task.follow_links:
+        return os.open(task.root / path, flags)
+    where = (task.root / path).resolve(strict=True)
+    if not where.is_relative_to(task.root.resolve()):
+        raise error("unsafe-path", path, "leads out of the root", "copy the file there, or pass --follow-links")
+    return os.open(where, flags | os.O_NOFOLLOW)
 
 
 def convert_first(task: Task, buffer: NDArray[np.uint8]) -> None:
