@@ -34,6 +34,7 @@ check: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.conversion
+	$(BIN)/python -m benchmarks.stats
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -34,7 +34,8 @@ def sheet_command(path: str, output: Path, per_source: int, split: str | None, r
     """
     from unify import storage
     from unify.artifact import locate
-    from unify.report.sheet import contact_sheet, encode, pick
+    from unify.report.draw import encode
+    from unify.report.sheet import contact_sheet, pick
 
     artifact = locate(path, root)
     samples = list(pick(artifact, per_source, split))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unify.stats import ALL, Counts, Group, image_share, least_frequent_half, pixel_share, variety
+from unify.report.draw import FAINT, INK, PAPER, Color, write
+from unify.stats import ALL, SHARES, Counts, Group, least_frequent_half, variety
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
 
     from unify.taxonomy import Taxonomy
 
-Color = tuple[int, int, int]
+Shares = tuple[float | None, ...]
 
 _MARGIN, _GAP, _ROW, _BAR = 28, 26, 19, 11
 _PANELS_WIDTH, _NARROWEST, _VALUE_WIDTH = 860, 200, 62  # all panels together; one of many; room for "0.0012 %"
-_INK, _FAINT, _PAPER = (28, 28, 30), (120, 120, 126), (250, 250, 248)
 _RULE, _BAND, _MIXED = (226, 226, 222), (242, 236, 222), (168, 168, 172)
 
 
@@ -35,10 +35,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A column of bars: for each row a share in 0..1, None where there is nothing to count."""
+    """A column of bars: for each row a share in 0..1, or None. Its axis spans `decades`, up to 100 %."""
 
     title: str
-    shares: tuple[float | None, ...]
+    shares: Shares
+    decades: int
 
 
 def frequency_chart(
@@ -52,8 +53,7 @@ def frequency_chart(
         per_source: a panel per source, of `by`, instead of one of images and one of pixels.
     """
     whole, n = groups[0], len(taxonomy.space)
-    values = (whole.counts.images if by == "images" else whole.counts.pixels)[:n]
-    rarer = least_frequent_half(values)
+    rarer = least_frequent_half(whole.counts.of_classes(by))
     classes = taxonomy.space.classes
     rows = [Row(classes[i].name, classes[i].color, is_banded=bool(rarer[i])) for i in ids]
     rows += [Row(" | ".join(names), _MIXED, is_apart=True) for names in taxonomy.sets]
@@ -61,16 +61,27 @@ def frequency_chart(
     codes = [*ids, *range(n, n + len(taxonomy.sets) + 1)]
     if per_source:
         shown = [group for group in groups if group.split == ALL and group.source != ALL]
-        panels = [Panel(f"{group.source}, % of {by}", _shares(group, codes, by)) for group in shown]
+        shares = [_shares(group, codes, by) for group in shown]
+        decades = max(map(_decades, shares))  # one axis, so that panels compare
+        panels = [Panel(f"{g.source}, % of {by}", s, decades) for g, s in zip(shown, shares, strict=True)]
     else:
-        panels = [Panel(f"% of {kind}", _shares(whole, codes, kind)) for kind in ("images", "pixels")]
-    return bar_chart(title, _facts(whole.counts), rows, panels, note=f"shaded: the less frequent half, by {by}")
+        both = {kind: _shares(whole, codes, kind) for kind in SHARES}
+        panels = [Panel(f"% of {kind}", s, _decades(s)) for kind, s in both.items()]
+    note = f"Shaded: the less frequent half of the classes, by {by}. Logarithmic axes."
+    if any(share is None for panel in panels for share in panel.shares):
+        note += " A dash: not annotated."
+    return bar_chart(title, _facts(whole.counts), rows, panels, note)
 
 
-def _shares(group: Group, codes: Sequence[int], by: str) -> tuple[float | None, ...]:
-    share = image_share(group.counts) if by == "images" else pixel_share(group.counts)
+def _shares(group: Group, codes: Sequence[int], by: str) -> Shares:
+    share = SHARES[by](group.counts)
     n = group.counts.num_classes
-    return tuple(float(share[i]) if i >= n or group.annotated[i] else None for i in codes)
+    return tuple(float(share[i]) if i >= n or group.counts.annotated[i] else None for i in codes)
+
+
+def _decades(shares: Shares) -> int:
+    """From the power of ten below the smallest share, so that each has a bar, to 1."""
+    return 1 + math.floor(-math.log10(min((share for share in shares if share), default=1.0)))
 
 
 def _facts(counts: Counts) -> str:
@@ -79,12 +90,10 @@ def _facts(counts: Counts) -> str:
 
 
 def bar_chart(title: str, facts: str, rows: Sequence[Row], panels: Sequence[Panel], note: str) -> Image:
-    """Bars of all panels on one logarithmic axis, from a decade below the smallest share to 100 %."""
+    """A picture with a line for each of `rows`, and each panel's bars on its logarithmic axis."""
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
-    smallest = min((s for panel in panels for s in panel.shares if s), default=0.1)
-    decades = max(1, math.ceil(-math.log10(smallest) + 1e-9))
     names_width = max(_width(row.name, 13) for row in rows) + 14
     panel_width = max(_NARROWEST, (_PANELS_WIDTH - (len(panels) - 1) * _GAP) // len(panels))
     lefts = [_MARGIN + names_width + k * (panel_width + _GAP) for k in range(len(panels))]
@@ -93,29 +102,29 @@ def bar_chart(title: str, facts: str, rows: Sequence[Row], panels: Sequence[Pane
     apart_gap = _ROW // 2
     tops = [top + k * _ROW + (apart_gap if row.is_apart else 0) for k, row in enumerate(rows)]
     bottom = tops[-1] + _ROW
-    picture = PILImage.new("RGB", (width, bottom + 2 * _ROW + _MARGIN), _PAPER)
+    picture = PILImage.new("RGB", (width, bottom + 2 * _ROW + _MARGIN), PAPER)
     draw = ImageDraw.Draw(picture)
 
-    _text(draw, (_MARGIN, _MARGIN - 6), title, 22)
-    _text(draw, (width - _MARGIN, _MARGIN - 2), facts, 15, _FAINT, anchor="ra")
+    write(draw, (_MARGIN, _MARGIN - 6), title, 22)
+    write(draw, (width - _MARGIN, _MARGIN - 2), facts, 15, FAINT, anchor="ra")
     for y, row in zip(tops, rows, strict=True):
         if row.is_banded:
             draw.rectangle((_MARGIN - 8, y, width - _MARGIN + 8, y + _ROW - 1), fill=_BAND)
     for left, panel in zip(lefts, panels, strict=True):
-        scale = (panel_width - _VALUE_WIDTH) / decades
-        _text(draw, (left, top - 44), panel.title, 14)
-        _axis(draw, left, scale, decades, top, bottom)
+        scale = (panel_width - _VALUE_WIDTH) / panel.decades
+        write(draw, (left, top - 44), panel.title, 14)
+        _axis(draw, left, scale, panel.decades, top, bottom)
         for y, row, share in zip(tops, rows, panel.shares, strict=True):
-            _bar(draw, left, y, row.color, share, scale, decades)
+            _bar(draw, left, y, row.color, share, scale, panel.decades)
     for y, row in zip(tops, rows, strict=True):
-        color = _FAINT if row.is_apart else _INK
-        _text(draw, (lefts[0] - 14, y + _ROW // 2), row.name, 13, color, anchor="rm")
-    _text(draw, (_MARGIN, bottom + 2 * _ROW - 6), f"{note}; - not annotated; logarithmic axis", 12, _FAINT)
+        color = FAINT if row.is_apart else INK
+        write(draw, (lefts[0] - 14, y + _ROW // 2), row.name, 13, color, anchor="rm")
+    write(draw, (_MARGIN, bottom + 2 * _ROW - 6), note, 12, FAINT)
     return picture
 
 
 def _axis(draw: ImageDraw, left: int, scale: float, decades: int, top: int, bottom: int) -> None:
-    """A rule a decade, and as many labels as there is room for, 100 % always."""
+    """A rule a decade, and as many labels as there is room for, 100 always."""
     step = max(1, math.ceil(46 / scale))
     for decade in range(decades + 1):
         x = round(left + scale * decade)
@@ -123,18 +132,18 @@ def _axis(draw: ImageDraw, left: int, scale: float, decades: int, top: int, bott
         if (decades - decade) % step == 0:
             label = f"{10.0 ** (decade - decades) * 100:.10f}".rstrip("0").rstrip(".")
             for y, anchor in ((top - 6, "mb"), (bottom + 6, "mt")):
-                _text(draw, (x, y), label, 11, _FAINT, anchor)
+                write(draw, (x, y), label, 11, FAINT, anchor)
 
 
 def _bar(draw: ImageDraw, left: int, y: int, color: Color, share: float | None, scale: float, decades: int) -> None:
     middle = y + _ROW // 2
     if not share:
-        _text(draw, (left + 4, middle), "-" if share is None else "none", 11, _FAINT, anchor="lm")
+        write(draw, (left + 4, middle), "-" if share is None else "none", 11, FAINT, anchor="lm")
         return
     end = left + max(2, round(scale * (decades + math.log10(share))))
     edge = (color[0] * 3 // 4, color[1] * 3 // 4, color[2] * 3 // 4)  # keeps white and pale bars visible
     draw.rectangle((left, middle - _BAR // 2, end, middle + _BAR // 2), fill=color, outline=edge)
-    _text(draw, (end + 5, middle), _percent(share), 11, _FAINT, anchor="lm")
+    write(draw, (end + 5, middle), _percent(share), 11, FAINT, anchor="lm")
 
 
 def _percent(share: float) -> str:
@@ -148,16 +157,3 @@ def _width(text: str, size_px: int) -> int:
     from PIL import ImageFont
 
     return math.ceil(ImageFont.load_default(size_px).getlength(text))
-
-
-def _text(
-    draw: ImageDraw,
-    xy: tuple[float, float],
-    text: str,
-    size_px: int,
-    color: Color = _INK,
-    anchor: str = "la",
-) -> None:
-    from PIL import ImageFont
-
-    draw.text(xy, text, fill=color, font=ImageFont.load_default(size_px), anchor=anchor)

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from unify.artifact import Artifact
 from unify.codecs import read_label
+from unify.report.draw import FAINT, PAPER, write
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 TILE_WIDTH = 420
 _GAP, _MARGIN, _LINE = 10, 28, 21
-_INK, _FAINT, _PAPER = (28, 28, 30), (120, 120, 126), (250, 250, 248)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +92,15 @@ def contact_sheet(artifact: Artifact, samples: Sequence[Sample], tile_width: int
     legend_rows = -(-(len(shown) + 1) // per_row)
     top = _MARGIN + 3 * _LINE
     height = top + sum(heights) + len(samples) * (_GAP + _LINE) + 2 * _LINE + legend_rows * _LINE + _MARGIN
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     manifest = artifact.manifest
-    _text(draw, (_MARGIN, _MARGIN - 6), f"{manifest.name} {manifest.version}", 22)
+    write(draw, (_MARGIN, _MARGIN - 6), f"{manifest.name} {manifest.version}", 22)
     sources = "1 source" if len(manifest.sources) == 1 else f"{len(manifest.sources)} sources"
     facts = f"{manifest.images:,} images, {manifest.classes} classes, {sources}"
-    _text(draw, (width - _MARGIN, _MARGIN - 2), facts, 15, _FAINT, anchor="ra")
+    write(draw, (width - _MARGIN, _MARGIN - 2), facts, 15, FAINT, anchor="ra")
     for column, head in enumerate(heads):
-        _text(draw, (_MARGIN + column * (tile_width + _GAP), top - _LINE - 2), head, 14, _FAINT)
+        write(draw, (_MARGIN + column * (tile_width + _GAP), top - _LINE - 2), head, 14, FAINT)
     y = top
     for sample, tile_height in zip(samples, heights, strict=True):
         size = (tile_width, tile_height)
@@ -112,7 +111,7 @@ def contact_sheet(artifact: Artifact, samples: Sequence[Sample], tile_width: int
         tiles.append(_colored(sample.label_hw, palette, size))
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (_MARGIN + column * (tile_width + _GAP), y))
-        _text(draw, (_MARGIN, y + tile_height + 2), sample.sample_id, 12, _FAINT)
+        write(draw, (_MARGIN, y + tile_height + 2), sample.sample_id, 12, FAINT)
         y += tile_height + _GAP + _LINE
     y += _LINE
     entries = [(taxonomy.space.names[i], tuple(int(v) for v in palette[i])) for i in shown]
@@ -120,7 +119,7 @@ def contact_sheet(artifact: Artifact, samples: Sequence[Sample], tile_width: int
         x = _MARGIN + (k % per_row) * ((width - 2 * _MARGIN) // per_row)
         line = y + (k // per_row) * _LINE
         draw.rounded_rectangle((x, line + 2, x + 22, line + 15), 3, fill=color)
-        _text(draw, (x + 30, line), name, 13)
+        write(draw, (x + 30, line), name, 13)
     return sheet
 
 
@@ -128,28 +127,5 @@ def _colored(ids_hw: NDArray[np.uint8] | None, palette: NDArray[np.uint8], size:
     from PIL import Image
 
     if ids_hw is None:
-        return Image.new("RGB", size, _PAPER)
+        return Image.new("RGB", size, PAPER)
     return Image.fromarray(palette[ids_hw]).resize(size, Image.Resampling.BOX)
-
-
-def _text(
-    draw: ImageDraw,
-    xy: tuple[float, float],
-    text: str,
-    size_px: int,
-    color: tuple[int, int, int] = _INK,
-    anchor: str = "la",
-) -> None:
-    from PIL import ImageFont
-
-    draw.text(xy, text, fill=color, font=ImageFont.load_default(size_px), anchor=anchor)
-
-
-def encode(picture: Image, suffix: str) -> bytes:
-    """PNG, or JPEG for `suffix` .jpg/.jpeg."""
-    out = io.BytesIO()
-    if suffix.lower() in (".jpg", ".jpeg"):
-        picture.save(out, "JPEG", quality=88)
-    else:
-        picture.save(out, "PNG", optimize=True)
-    return out.getvalue()

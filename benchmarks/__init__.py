@@ -1,0 +1,1 @@
+"""Speed against other tools; `make bench` runs all and writes benchmarks/results/."""
