@@ -36,7 +36,9 @@ from unify.cli.show import duration, json_line, progress
     metavar="DATASET=NAME",
     help="Another of a dataset's layouts: bdd100k=seg, mapillary=v1, camvid=original. Repeatable.",
 )
-@click.option("-j", "--workers", type=click.IntRange(1), help="Processes; all cores by default.")
+@click.option(
+    "-j", "--workers", type=click.IntRange(1), help="Processes; by default all cores, or fewer for few images."
+)
 @click.option("--force", is_flag=True, help="Replace an earlier sample in the same folder.")
 @json_option
 def sample(
@@ -78,7 +80,7 @@ def sample(
             seed,
             size=scale or ("full" if full_size else "small"),
             layouts=chosen,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or min(os.cpu_count() or 1, max(1, total // 8)),
             force=force,
             progress=advance,
         )

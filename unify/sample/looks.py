@@ -65,7 +65,7 @@ LOOKS: dict[str, Look] = {
         saturation=0.78,
         vignette=0.18,
         soft=60,
-        noise=5,
+        noise=2,
         quality=95,
     ),
     "idd": Look(

@@ -105,12 +105,13 @@ def write_streets(
 
 
 def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
-    """Source names in the order of `SOURCES`, each once. Raises `UnifyError` (unknown-dataset) with all faults."""
+    """Names of sources that can be written, each once. Raises `UnifyError` (unknown-dataset) with all faults."""
+    ours = {name: SOURCES[name] for name, _ in LAYOUTS}
     problems: list[Problem] = []
-    wanted = {found.name for text in datasets if (found := attempt(problems, partial(source_named, text)))}
+    wanted = {found.name for text in datasets if (found := attempt(problems, partial(source_named, text, ours)))}
     if problems:
         raise UnifyError(*problems)
-    return tuple(name for name in SOURCES if name in wanted)
+    return tuple(name for name in ours if name in wanted)
 
 
 def _layouts(asked: Mapping[str, str]) -> dict[str, str]:

@@ -79,7 +79,8 @@ def traffic(street: Street) -> None:
                     z += 6
                     continue
                 name = dice.weighted(street.region.vehicles)
-                if name in ("truck", "bus") and z < 20 and side > 0:
+                too_close = name in ("truck", "bus") and z < 20 and side > 0
+                if too_close or (name == "bicycle" and kind.centre == "barrier"):
                     name = "hatch"
                 jitter = dice.around(0, 0.3 + (0.5 if street.region.warm else 0.0))
                 length = vehicle(street, name, street.lane(side, index) + jitter, z, AHEAD if side > 0 else TOWARDS)
