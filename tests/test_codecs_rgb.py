@@ -1,0 +1,111 @@
+"""RGB images against Pillow, which decodes what we encode and says what files hold."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from unify.codecs_rgb import encode_rgb, read_rgb
+from unify.errors import UnifyError
+from unify.imagefile import check_image
+
+from .pngs import adam7, by_pillow, noise, saved, street
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """(H, W, 3): a gradient, edges and a little noise."""
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(height * 1000 + width)
+    base = np.stack([x * 2 + y, y * 3, 255 - x], -1) + 40 * (street((height, width)) > 10)[..., None]
+    return (base + rng.normal(0, 3, base.shape)).clip(0, 255).astype(np.uint8)
+
+
+SIZES = [(1, 1), (1, 70), (70, 1), (2, 10), (3, 11), (5, 12), (33, 43), (40, 64), (37, 101), (60, 200)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("what", ["photo", "noise", "one colour", "half one colour", "stripes"])
+def test_encoded_is_what_pillow_decodes(size, what):
+    image = photo(*size)
+    if what == "noise":
+        image = np.dstack([noise(size), noise(size), noise(size)[::-1]])
+    elif what == "one colour":
+        image[:] = (124, 116, 104)
+    elif what == "half one colour":
+        image[size[0] // 2 :] = (0, 0, 0)
+    elif what == "stripes":
+        image[:, ::3] = 255
+    data = encode_rgb(image)
+    header = check_image(data)
+    assert (header.mode, header.bits, header.height, header.width) == ("rgb", 8, *size)
+    assert np.array_equal(by_pillow(data), image)
+    assert np.array_equal(read_rgb(data), image)
+    assert encode_rgb(image) == data
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=1, max_size=900), st.integers(1, 40))
+def test_any_pixels(data, width):
+    width = min(width, max(1, len(data) // 3))
+    height = max(1, len(data) // (3 * width))
+    flat = np.frombuffer(data.ljust(3 * height * width, b"\0")[: 3 * height * width], np.uint8)
+    image = flat.reshape(height, width, 3)  # not writable
+    assert np.array_equal(by_pillow(encode_rgb(image)), image)
+    assert np.array_equal(by_pillow(encode_rgb(image[::-1, ::-1])), image[::-1, ::-1])
+
+
+@pytest.mark.parametrize("run", [1, 2, 3, 4, 63, 64, 65, 257, 258, 259, 260, 261, 262, 516, 519, 1000])
+def test_runs_of_every_length(run):
+    row = np.concatenate([[9, 1, 7], np.cumsum(np.full(run, 5)), [3, 3, 8]]).astype(np.uint8)
+    image = np.repeat(row[None, :, None], 3, 2)
+    image = np.concatenate([image, image[:, ::-1]])
+    assert np.array_equal(by_pillow(encode_rgb(image)), image)
+
+
+def test_little_larger_than_pillow():
+    image = photo(300, 400)
+    assert len(encode_rgb(image)) <= 1.2 * len(saved(Image.fromarray(image)))
+    image[150:] = (124, 116, 104)
+    assert len(encode_rgb(image)) <= 1.2 * len(saved(Image.fromarray(image)))
+
+
+FILES = {
+    "png": saved(Image.fromarray(photo(20, 31))),
+    "gray png": saved(Image.fromarray(photo(20, 31)[..., 0])),
+    "palette png": saved(Image.fromarray(photo(20, 31)).convert("P", palette=Image.Palette.ADAPTIVE)),
+    "rgba png": saved(Image.fromarray(photo(20, 31)).convert("RGBA")),
+    "gray-alpha png": saved(Image.fromarray(photo(20, 31)).convert("LA")),
+    "1 bit png": saved(Image.fromarray(photo(20, 31)).convert("1")),
+    "jpeg": saved(Image.fromarray(photo(37, 45)), "JPEG"),
+    "jpeg 4:4:4": saved(Image.fromarray(photo(37, 45)), "JPEG", subsampling=0, quality=95),
+    "progressive jpeg": saved(Image.fromarray(photo(37, 45)), "JPEG", progressive=True),
+    "gray jpeg": saved(Image.fromarray(photo(37, 45)[..., 0]), "JPEG"),
+    "cmyk jpeg": saved(Image.fromarray(photo(37, 45)).convert("CMYK"), "JPEG"),
+    "interlaced png": adam7(street((20, 31))),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_read_is_what_pillow_gives(kind):
+    with Image.open(io.BytesIO(FILES[kind])) as image:
+        expected = np.asarray(image.convert("RGB"))
+    found = read_rgb(FILES[kind])
+    assert np.array_equal(found, expected)
+    assert found.flags.writeable
+
+
+def test_what_cannot_be_read_is_said():
+    deep = saved(Image.fromarray(np.full((4, 5), 40000, np.uint16)))
+    with pytest.raises(UnifyError, match=r"bad-image: 16 bits a value.* — convert it to 8 bits"):
+        read_rgb(deep)
+    with pytest.raises(UnifyError, match="image-too-large: 31x20 pixels"):
+        read_rgb(FILES["png"], max_pixels=619)
+    with pytest.raises(UnifyError, match="bad-image: damaged"):
+        read_rgb(FILES["png"][:300])
+    with pytest.raises(UnifyError, match="bad-image"):
+        read_rgb(b"")

@@ -1,0 +1,142 @@
+"""Compiled loops for RGB PNGs: rows filtered, and turned to the tokens of `kernels_deflate`.
+
+A photograph's residuals hardly repeat, so looking for matches costs most of the time of a compressor and gains
+a few percent. Here every residual is a Huffman code, but for runs of one value, which areas of one colour give.
+
+*Scanlines* are (H, 3 W + 1) uint8, flat; column 0 is the filter type of the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numpy.typing import NDArray
+
+from unify.kernels import ALL, BLOCK, ONE, Pointer, differ_64, inner, kernel, lowest_bit, pointer, signed, word
+from unify.kernels_deflate import LONGEST, MATCH
+from unify.kernels_png import PAETH, SUB
+
+BYTES_PER_PIXEL = 3
+LANES = 32  # residuals that are computed at once
+SHORTEST = 3  # run that is worth a match
+
+_NARROW = ir.VectorType(ir.IntType(8), LANES)
+_WIDE = ir.VectorType(ir.IntType(16), LANES)
+
+
+@word
+def paeth_32(_: Any, pixels: Any, i: Any, above: Any, lines: Any, j: Any) -> Any:
+    """lines[j + k] = pixels[i + k] less its Paeth prediction from pixels[above + k], for 32 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data, here, up_row, out, to = args
+
+        def at(base: Any, index: Any) -> Any:
+            return builder.bitcast(builder.gep(base, [index]), _NARROW.as_pointer())
+
+        def load(index: Any, back: int) -> Any:
+            narrow = builder.load(at(data, builder.sub(index, ir.Constant(ir.IntType(64), back))), align=1)
+            return builder.zext(narrow, _WIDE)
+
+        def size(value: Any) -> Any:
+            negative = builder.icmp_signed("<", value, ir.Constant(_WIDE, [0] * LANES))
+            return builder.select(negative, builder.neg(value), value)
+
+        now, left = load(here, 0), load(here, BYTES_PER_PIXEL)
+        up, upleft = load(up_row, 0), load(up_row, BYTES_PER_PIXEL)
+        by_up, by_left = builder.sub(up, upleft), builder.sub(left, upleft)
+        to_left, to_up, to_upleft = size(by_up), size(by_left), size(builder.add(by_up, by_left))
+        guess = builder.select(builder.icmp_signed("<=", to_up, to_upleft), up, upleft)
+        nearest = builder.and_(builder.icmp_signed("<=", to_left, to_up), builder.icmp_signed("<=", to_left, to_upleft))
+        guess = builder.select(nearest, left, guess)
+        residual = builder.trunc(builder.sub(now, guess), _NARROW)
+        builder.store(residual, at(out, to), align=1)
+        return context.get_dummy_value()
+
+    return types.void(pixels, types.int64, types.int64, lines, types.int64), generate
+
+
+@inner
+def paeth(left: int, up: int, upleft: int) -> int:
+    """The neighbour that is nearest to left + up - upleft (PNG specification, 9.4)."""
+    to_left, to_up, to_upleft = abs(up - upleft), abs(left - upleft), abs(left + up - 2 * upleft)
+    if to_left <= to_up and to_left <= to_upleft:
+        return left
+    return up if to_up <= to_upleft else upleft
+
+
+@kernel("void(u1[::1], i8, i8, u1[::1])")
+def filter_rgb(image: NDArray[np.uint8], height: int, width: int, scanlines: NDArray[np.uint8]) -> None:
+    """Filter (H, W, 3) pixels, flat, to `scanlines`: the first row by Sub, the others by Paeth."""
+    pixels, lines = pointer(image), pointer(scanlines)
+    row_bytes = BYTES_PER_PIXEL * width
+    for y in range(height):
+        row, to = y * row_bytes, y * (row_bytes + 1) + 1
+        lines[to - 1] = SUB if y == 0 else PAETH
+        for x in range(BYTES_PER_PIXEL):
+            up = signed(pixels[row - row_bytes + x]) if y else 0
+            lines[to + x] = (signed(pixels[row + x]) - up) & 255
+        if y == 0:
+            for x in range(BYTES_PER_PIXEL, row_bytes):
+                lines[to + x] = (signed(pixels[row + x]) - signed(pixels[row + x - BYTES_PER_PIXEL])) & 255
+            continue
+        x = BYTES_PER_PIXEL
+        while x + LANES <= row_bytes:
+            paeth_32(pixels, row + x, row + x - row_bytes, lines, to + x)
+            x += LANES
+        for i in range(row + x, row + row_bytes):
+            above = i - row_bytes
+            left, up = signed(pixels[i - BYTES_PER_PIXEL]), signed(pixels[above])
+            upleft = signed(pixels[above - BYTES_PER_PIXEL])
+            lines[to + i - row] = (signed(pixels[i]) - paeth(left, up, upleft)) & 255
+
+
+@inner
+def end_of_run(data: Pointer, start: int, size: int) -> Any:
+    """The first index >= start of which the byte is not that before it, `size` if there is none."""
+    i = start
+    while i + BLOCK <= size:
+        step = lowest_bit(differ_64(data, i, i - 1))
+        i += step
+        if step < BLOCK:
+            return i
+    while i < size and data[i] == data[i - 1]:
+        i += 1
+    return i
+
+
+@kernel("i8(u1[::1], u2[::1])")
+def tokenize_runs(scanlines: NDArray[np.uint8], tokens: NDArray[np.uint16]) -> int:
+    """Bytes as tokens: each a literal, but for matches of distance 1. `tokens` has to be as long.
+
+    Returns how many tokens there are.
+    """
+    data, to = pointer(scanlines), pointer(tokens)
+    size, n = scanlines.size, 1
+    to[0] = data[0]
+    i = 1
+    while i < size:
+        first = min(BLOCK, size - i)  # the byte of this block from which on bytes are those before them
+        if first == BLOCK:
+            same = differ_64(data, i, i - 1) ^ ALL
+            first = lowest_bit(same & (same >> ONE) & (same >> (ONE + ONE)))
+        for k in range(first):
+            to[n + k] = data[i + k]
+        n += first
+        i += first
+        if first < BLOCK and i < size:
+            end = end_of_run(data, i, size)
+            length = end - i
+            while length >= SHORTEST:
+                match = min(length, LONGEST)
+                to[n] = MATCH + match - SHORTEST
+                n += 1
+                length -= match
+            for _ in range(length):
+                to[n] = data[end - 1]
+                n += 1
+            i = end
+    return n
