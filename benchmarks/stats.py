@@ -30,8 +30,8 @@ from unify.codecs import encode_label, read_label
 from unify.features import arrow_schema, columns
 from unify.manifest import FILE, File, Manifest
 from unify.plan import Shard
+from unify.rows import PARQUET
 from unify.sample import write_streets
-from unify.shard import PARQUET
 from unify.stats import adjacency
 from unify.taxonomy import Taxonomy, taxonomy_for
 

@@ -299,7 +299,7 @@ def test_a_file_that_changes_during_the_build_is_noticed(camvid, monkeypatch):
     def touch(shard, receipt):
         os.utime(victim, ns=(1, 1))
 
-    with pytest.raises(UnifyError, match="changed-while-reading: camvid/.*changed during the build"):
+    with pytest.raises(UnifyError, match=r"changed-while-reading: camvid/.*changed during the build"):
         build(plan, out, progress=touch)
     assert not versions(out / plan.name)
 

@@ -33,7 +33,7 @@ def test_other_layout(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--datasets", "C,X"], 2, "unify: unknown-dataset: no dataset 'X' — known: C cityscapes"),
+        (["--datasets", "C,Z"], 2, "unify: unknown-dataset: no dataset 'Z' — known: C cityscapes"),
         (["--scale", "0.5", "--full-size"], 2, "Use just one of --scale and --full-size."),
         (["--layout", "seg"], 2, "'seg' is not DATASET=NAME"),
         (["--layout", "bdd100k=new"], 2, "unify: usage: no layout 'new' of bdd100k"),

@@ -61,7 +61,7 @@ def test_spaces_of_a_raw_space_shows_its_ids():
 def test_spaces_as_text():
     lines = run("cityscapes19").output.splitlines()
     assert lines[0] == "cityscapes19: 19 classes, void 255"
-    assert any(line.split() == ["6", "traffic", "light", "#faaa1e", *"xxxxxx"] for line in lines)
+    assert any(line.split() == ["6", "traffic", "light", "#faaa1e", *"xxxxxxxx"] for line in lines)
     assert any(line.split() == ["-1", "license", "plate", "255", "void"] for line in lines)
     assert any(line.split() == ["18", "RoadShoulder", "255", "void"] for line in lines)
     assert "20  traffic light, traffic sign" in lines
@@ -108,7 +108,7 @@ def test_spaces_of_datasets_is_their_naive_union():
 
 def test_spaces_of_an_unknown_dataset():
     with pytest.raises(UnifyError) as e:
-        run("--datasets", "C,X")
+        run("--datasets", "C,Z")
     assert e.value.exit_code == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from unify.codecs_rgb import encode_rgb, read_rgb
 from unify.errors import UnifyError
 from unify.imagefile import check_image
 
-from .pngs import adam7, by_pillow, noise, saved, street
+from .pngs import adam7, by_pillow, chunk, filtered, ihdr, noise, png_file, saved, street
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -90,6 +91,26 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("types", [0, 1, 2, 3, 4, "all"])
+def test_every_filter_type(size, types):
+    """Rows filtered by the definitions, three channels side by side, against the pixels they are of."""
+    image = photo(*size)
+    types = np.arange(size[0]) * 3 % 5 if types == "all" else np.full(size[0], types)
+    channels = [filtered(image[..., c], types)[:, 1:] for c in range(3)]
+    lines = np.column_stack([types.astype(np.uint8), np.dstack(channels).reshape(size[0], -1)])
+    data = zlib.compress(lines.tobytes())
+    file = png_file(ihdr(size[1], size[0], color=2), chunk(b"IDAT", data[:9]), chunk(b"IDAT", data[9:]))
+    assert np.array_equal(by_pillow(file), image)
+    assert np.array_equal(read_rgb(file), image)
+
+
+@pytest.mark.parametrize("lines", [b"\5" + bytes(9), bytes(9), bytes(11)])
+def test_wrong_pixel_data(lines):
+    with pytest.raises(UnifyError, match="bad-image: damaged: its data is not that of 3x1 pixels"):
+        read_rgb(png_file(ihdr(3, 1, color=2), chunk(b"IDAT", zlib.compress(lines))))
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_read_is_what_pillow_gives(kind):
     with Image.open(io.BytesIO(FILES[kind])) as image:
@@ -105,7 +126,9 @@ def test_what_cannot_be_read_is_said():
         read_rgb(deep)
     with pytest.raises(UnifyError, match="image-too-large: 31x20 pixels"):
         read_rgb(FILES["png"], max_pixels=619)
-    with pytest.raises(UnifyError, match="bad-image: damaged"):
+    with pytest.raises(UnifyError, match="bad-image: truncated"):
         read_rgb(FILES["png"][:300])
+    with pytest.raises(UnifyError, match="bad-image: damaged: Pillow says"):
+        read_rgb(FILES["gray png"][:300])
     with pytest.raises(UnifyError, match="bad-image"):
         read_rgb(b"")

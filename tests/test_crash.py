@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -51,10 +50,10 @@ def in_child(action: Callable[[], None]) -> int:
     return 137 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def disturbed(roots: Path, out: Path, at: int, how: str) -> int:
-    """Build in a child that is disturbed at operation number `at`; 0 means that there were fewer."""
+def disturbed(action: Callable[[], object], at: int, how: str) -> int:
+    """Run `action` in a child that is disturbed at operation number `at`; 0 means that there were fewer."""
 
-    def action() -> None:
+    def with_trouble() -> None:
         count, real = 0, storage._do
 
         def do(operation, path, call, *args):
@@ -72,9 +71,9 @@ def disturbed(roots: Path, out: Path, at: int, how: str) -> int:
             return real(operation, path, call, *args)
 
         storage._do = do
-        build(plan_of(roots, "C,I"), out)
+        action()
 
-    return in_child(action)
+    return in_child(with_trouble)
 
 
 def _refuse(number: int) -> None:
@@ -88,7 +87,7 @@ def test_every_operation(world, tmp_path, how):
     while True:
         k += 1
         out = tmp_path / str(k)
-        code = disturbed(roots, out, k, how)
+        code = disturbed(lambda out=out: build(plan_of(roots, "C,I"), out), k, how)
         codes.append(code)
         manifests = list(out.rglob("manifest.json"))
         published = [m for m in manifests if ".work" not in m.parts]
@@ -111,7 +110,7 @@ def test_killed_twice_and_then_left_alone(world, tmp_path):
     for attempt in range(20):
         out = tmp_path / str(attempt)
         for _ in range(3):
-            disturbed(roots, out, dice.randrange(1, 60), "killed before")
+            disturbed(lambda out=out: build(plan_of(roots, "C,I"), out), dice.randrange(1, 60), "killed before")
         build(plan_of(roots, "C,I"), out)
         assert tree_bytes(out) == expected
 

@@ -221,7 +221,7 @@ def test_the_command_says_what_an_incomplete_root_lacks(tmp_path):
 def test_the_command_finds_nothing(tmp_path):
     assert run("--root", str(tmp_path))[0] == 66
     assert run("--root", f"{tmp_path}/gone")[0] == 66
-    assert run("--datasets", "C,X", "--root", str(tmp_path))[0] == 2
+    assert run("--datasets", "C,Z", "--root", str(tmp_path))[0] == 2
     code, text = run("--datasets", "C,M", "--root", str(tmp_path))
     assert code == 66 and "no-root: no folder of Cityscapes in" in text
 

@@ -170,6 +170,9 @@ def test_the_spaces_and_their_sizes():
         "camvid-segnet": 12, "camvid-32": 32,
         "cityscapes19": 19, "idd26": 26, "bdd19": 19, "mapillary65": 65, "mapillary123": 123, "camvid11": 11,
         "union70": 70,
+        "voc2012": 22, "voc20": 20, "voc21": 21, "pascal-context": 60, "context59": 59, "context60": 60,
+        "nyu-depth-v2": 41, "nyu40": 40, "nyu13": 13,
+        "wilddash-v2p0": 81, "wilddash-public-02": 39, "wilddash26": 26,
     }  # fmt: skip
 
 
@@ -280,6 +283,7 @@ def test_the_other_rules_to_cityscapes19():
     assert load_mapping("bdd100k", "cityscapes19").rules == load_mapping("bdd100k", "bdd19").rules
     assert mapped_spaces("cityscapes19") == (
         "bdd100k", "camvid-32", "camvid-segnet", "cityscapes", "idd", "mapillary-v1.2",
+        "wilddash-public-02", "wilddash-v2p0",
     )  # fmt: skip
 
 

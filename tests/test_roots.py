@@ -54,11 +54,14 @@ def test_datasets_by_letter_or_name_in_the_order_of_the_sources(text):
 
 def test_all_wrong_names_are_listed_at_once():
     with pytest.raises(UnifyError) as e:
-        parse_datasets("C,X,M@v3,,c")
+        parse_datasets("C,Z,M@v3,,c")
     assert e.value.exit_code == 2
-    known = "known: C cityscapes, I idd, B bdd100k, M mapillary, V camvid"
+    known = (
+        "known: C cityscapes, I idd, B bdd100k, M mapillary, V camvid, K kitti, A acdc, W wilddash, P voc, X context, "
+        "N nyu"
+    )
     assert [str(p) for p in e.value.problems] == [
-        f"unknown-dataset: no dataset 'X' — {known}",
+        f"unknown-dataset: no dataset 'Z' — {known}",
         "unknown-dataset: Mapillary Vistas has no release 'v3' — known: v1.2, v2.0",
         f"unknown-dataset: no dataset '' — {known}",
         "usage: Cityscapes is named twice — name each dataset once",
@@ -245,7 +248,7 @@ def test_two_roots_of_one_data_set(data, tmp_path):
 
 def test_options_that_say_nothing(tmp_path):
     assert faults("C", "C=", code=2)[0] == "usage: --root: names no folder after C= — write C=DIR"
-    assert faults("C", "X=.", code=2)[0].startswith("unknown-dataset: --root: no dataset 'X' — known: C cityscapes")
+    assert faults("C", "Z=.", code=2)[0].startswith("unknown-dataset: --root: no dataset 'Z' — known: C cityscapes")
 
 
 @pytest.mark.parametrize(
@@ -268,13 +271,13 @@ def test_a_file_that_is_not_there_or_names_unknown_sources(tmp_path):
     assert faults("C", config=Path("my.toml"), code=66)[0] == (
         "not-found: my.toml: cannot be read: No such file or directory — check the file, or leave it out"
     )
-    (tmp_path / "unify.toml").write_text('[roots]\nX = "a"\n')
-    assert faults("C", code=2)[0].startswith("unknown-dataset: unify.toml: no dataset 'X'")
+    (tmp_path / "unify.toml").write_text('[roots]\nZ = "a"\n')
+    assert faults("C", code=2)[0].startswith("unknown-dataset: unify.toml: no dataset 'Z'")
 
 
 def test_everything_wrong_is_told_at_once(data, tmp_path):
     (tmp_path / "unify.toml").write_text("roots = 3")
-    kinds = [f.partition(":")[0] for f in faults("C,X,I", "Q=1", "I=gone", f"C={data}/idd", code=78)]
+    kinds = [f.partition(":")[0] for f in faults("C,Z,I", "Q=1", "I=gone", f"C={data}/idd", code=78)]
     assert kinds == ["unknown-dataset", "unknown-dataset", "bad-config"]
     (tmp_path / "unify.toml").unlink()
     kinds = [f.partition(":")[0] for f in faults("C,I,B", "Q=1", "I=gone", f"C={data}/idd", code=2)]

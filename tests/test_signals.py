@@ -18,7 +18,7 @@ from .worlds import plan_of, tree_bytes
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signals")
-    layouts.write_camvid(folder / "raw" / "camvid", train=1500, val=2)
+    layouts.write_camvid(folder / "raw" / "camvid", train=4000, val=2)
     build(plan_of(folder / "raw", "V"), folder / "undisturbed")
     return folder / "raw", tree_bytes(folder / "undisturbed")
 
@@ -34,7 +34,6 @@ def test_a_signal_stops_the_build(world, tmp_path, number, code, word, workers):
     while not (tmp_path / "v-union11" / ".work" / "tmp").exists():
         assert process.poll() is None, "it ended before it could be stopped"
         time.sleep(0.005)
-    time.sleep(0.1)
     start = time.monotonic()
     process.send_signal(number)
     _, told = process.communicate(timeout=10)

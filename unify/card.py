@@ -9,17 +9,17 @@ import yaml
 
 from unify import __version__
 from unify.features import card_features, columns
-from unify.sources import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from unify.plan import Plan
+    from unify.describe import Outline
 
 _COLUMN_TEXT = {
     "image": "the source's own file, byte for byte",
     "label": "8-bit gray PNG; pixel = class id, {void} = void",
     "label_source": "8-bit gray PNG; pixel = the source's own id",
+    "erased": "8-bit gray PNG; 255 where the image was filled in, 0 where it is as it was",
     "source": "which dataset the sample is from",
     "sample_id": "`<source>/<split>/<id in the split>`",
     "height": "pixels",
@@ -29,13 +29,13 @@ _COLUMN_TEXT = {
 }
 
 
-def card(plan: Plan, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
+def card(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
     """The whole card. `stats` as `describe.count` makes it; `splits` is source → split → images."""
-    return f"---\n{_head(plan, splits)}---\n\n{_body(plan, version, stats, splits)}"
+    return f"---\n{_head(outline, splits)}---\n\n{_body(outline, version, stats, splits)}"
 
 
-def _head(plan: Plan, splits: Mapping[str, Mapping[str, int]]) -> str:
-    names = plan.taxonomy.space.names
+def _head(outline: Outline, splits: Mapping[str, Mapping[str, int]]) -> str:
+    names = outline.taxonomy.space.names
     every = {split: None for per_split in splits.values() for split in per_split}
     union = [
         {"split": split, "path": [f"data/{s}/{split}-*.parquet" for s in splits if split in splits[s]]}
@@ -46,64 +46,67 @@ def _head(plan: Plan, splits: Mapping[str, Mapping[str, int]]) -> str:
         files = [{"split": split, "path": f"data/{source}/{split}-*.parquet"} for split in per_split]
         if files:
             configs.append({"config_name": source, "data_files": files})
-    features = card_features(plan.options, list(plan.roots), names)
+    features = card_features(outline.options, list(outline.origins), names)
     head = {
-        "pretty_name": plan.name,
+        "pretty_name": outline.name,
         "license": "other",
         "task_categories": ["image-segmentation"],
         "tags": ["semantic-segmentation", "multi-dataset", "unify"],
         "configs": configs,
         "dataset_info": [{"config_name": c["config_name"], "features": features} for c in configs],
     }
-    configs.append({"config_name": "stats", "data_files": "stats.parquet"})
+    configs += [{"config_name": name, "data_files": f"{name}.parquet"} for name in ("stats", *outline.tables)]
     # no aliases: each config spells its features out, as the Hub writes them
     dumper = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
     return yaml.dump(head, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _body(plan: Plan, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
-    space = plan.taxonomy.space
-    letters = " + ".join(SOURCES[s].title for s in plan.roots)
-    generated = [SOURCES[s].title for s, found in plan.roots.items() if found.generated]
+def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
+    space, texts = outline.taxonomy.space, {**_COLUMN_TEXT, **outline.column_texts}
+    letters = " + ".join(origin.title for origin in outline.origins.values())
+    generated = [origin.title for origin in outline.origins.values() if origin.generated]
     parts = [
-        f"# {plan.name} {version}",
+        f"# {outline.name} {version}",
         f"{letters} in one label space, `{space.name}`: {len(space)} classes. Built with unify {__version__}.",
     ]
+    parts += outline.notes
     if generated:
         parts.append(f"**Generated images**, not the real dataset: {', '.join(generated)} (`unify sample`).")
     parts += [
         "```python\nimport datasets\n\n"
         'dataset = datasets.load_dataset("PATH")          # all sources\n'
-        f'dataset = datasets.load_dataset("PATH", "{next(iter(plan.roots))}")  # one of them\n```',
+        f'dataset = datasets.load_dataset("PATH", "{next(iter(outline.origins))}")  # one of them\n```',
         "`taxonomy.json` holds the label space, each source's rules and null mask (which classes it annotates "
         "at all); `stats.parquet` pixels and images per class; `inputs.parquet` the BLAKE3 of every raw file; "
         "`manifest.json` that of every file here.",
-        "## Sources\n\n" + _source_table(plan, splits),
+        "## Sources\n\n" + _source_table(outline, splits),
         "## Columns\n\n"
         + _table(
             ["column", "holds"],
-            [[f"`{c}`", _COLUMN_TEXT[c].format(void=space.void)] for c in columns(plan.options)],
+            [[f"`{c}`", texts[c].format(void=space.void)] for c in columns(outline.options)],
         ),
-        "## Classes\n\n" + _class_table(plan, stats),
+        "## Classes\n\n" + _class_table(outline, stats),
         "## Licences and citation\n\n"
         "The images and labels stay under their datasets' own terms, most of which forbid passing them on. "
         "Cite the datasets:\n\n"
-        + "\n".join(f"- {SOURCES[s].title}: {SOURCES[s].citation} Terms: {SOURCES[s].license}." for s in plan.roots),
+        + "\n".join(
+            f"- {origin.title}: {origin.citation} Terms: {origin.license}." for origin in outline.origins.values()
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _source_table(plan: Plan, splits: Mapping[str, Mapping[str, int]]) -> str:
-    null_mask = plan.taxonomy.null_mask
+def _source_table(outline: Outline, splits: Mapping[str, Mapping[str, int]]) -> str:
+    null_mask = outline.taxonomy.null_mask
     rows = []
-    for i, (source, found) in enumerate(plan.roots.items()):
+    for i, (source, origin) in enumerate(outline.origins.items()):
         counts = ", ".join(f"{split} {n}" for split, n in splits[source].items()) or "none"
-        title = f"[{SOURCES[source].title}]({SOURCES[source].homepage})"
-        rows.append([f"`{source}`", title, found.release, counts, str(int(null_mask[i].sum()))])
+        title = f"[{origin.title}]({origin.homepage})" if origin.homepage else origin.title
+        rows.append([f"`{source}`", title, origin.release, counts, str(int(null_mask[i].sum()))])
     return _table(["config", "dataset", "release", "images", "classes it annotates"], rows)
 
 
-def _class_table(plan: Plan, stats: pa.Table) -> str:
+def _class_table(outline: Outline, stats: pa.Table) -> str:
     pixels: dict[int, int] = {}
     images: dict[int, int] = {}
     named = ("class_id", "pixels", "images")
@@ -111,10 +114,10 @@ def _class_table(plan: Plan, stats: pa.Table) -> str:
         pixels[class_id] = pixels.get(class_id, 0) + n_pixels
         images[class_id] = images.get(class_id, 0) + n_images
     total = sum(pixels.values()) or 1
-    null_mask = plan.taxonomy.null_mask
+    null_mask = outline.taxonomy.null_mask
     rows = []
-    for i, c in enumerate(plan.taxonomy.space.classes):
-        letters = "".join(SOURCES[s].letter for s, mask in zip(plan.roots, null_mask, strict=True) if mask[i])
+    for i, c in enumerate(outline.taxonomy.space.classes):
+        letters = "".join(o.letter for o, mask in zip(outline.origins.values(), null_mask, strict=True) if mask[i])
         share = f"{100 * pixels.get(i, 0) / total:.3f}"
         rows.append([str(i), c.name, letters, share, str(images.get(i, 0)), "#{:02x}{:02x}{:02x}".format(*c.color)])
     return _table(["id", "class", "annotated by", "% of pixels", "images", "colour"], rows)

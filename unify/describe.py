@@ -1,9 +1,10 @@
-"""The files beside the shards: statistics, inputs, taxonomy, names, card. Pure functions of plan and receipts."""
+"""The files beside the shards: statistics, inputs, taxonomy, names, card. Pure functions of outline and receipts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,57 +17,103 @@ from unify import __version__
 from unify.card import card
 from unify.features import columns
 from unify.manifest import File, Manifest
-from unify.plan import Plan, Shard
-from unify.shard import Receipt, Row
+from unify.rows import Receipt, Row
+from unify.sources import Source
 from unify.taxonomy import Taxonomy
 
 
-def describe(plan: Plan, version: str, receipts: Sequence[Receipt]) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a version says about one of its sources."""
+
+    release: str
+    generated: bool
+    letter: str
+    title: str
+    homepage: str
+    license: str
+    citation: str
+
+    @classmethod
+    def of(cls, source: Source, release: str, generated: bool) -> Origin:
+        return cls(release, generated, source.letter, source.title, source.homepage, source.license, source.citation)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A shard's place in a version: its source, split and path."""
+
+    source: str
+    split: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A version before it has rows: what it is called and made of. `digest` is that of the work to be done."""
+
+    name: str
+    digest: str
+    recipe: Mapping[str, Any]
+    taxonomy: Taxonomy
+    options: tuple[str, ...]
+    origins: Mapping[str, Origin]  # by source
+    parts: tuple[Part, ...]
+    parents: tuple[str, ...] = ()  # digests of the versions it is made from
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)  # further ones: `<name>.parquet`, config `<name>`
+    notes: tuple[str, ...] = ()  # paragraphs for the card
+    column_texts: Mapping[str, str] = field(default_factory=dict)  # for the card, where they are not the usual
+
+
+def describe(outline: Outline, version: str, receipts: Sequence[Receipt]) -> dict[str, bytes]:
     """Name → bytes of every file of a version but its shards and its manifest."""
-    taxonomy = plan.taxonomy
-    stats = count(plan, receipts)
+    taxonomy = outline.taxonomy
+    stats = count(outline, receipts)
     return {
         "taxonomy.json": _json(taxonomy.to_json()),
         "id2label.json": _json(taxonomy.id2label()),
-        "stats.parquet": _parquet(stats),
-        "inputs.parquet": _parquet(inputs(plan, receipts)),
-        "README.md": card(plan, version, stats, splits(plan, receipts)).encode(),
+        "stats.parquet": to_parquet(stats),
+        "inputs.parquet": to_parquet(inputs(outline, receipts)),
+        **{f"{name}.parquet": to_parquet(table) for name, table in outline.tables.items()},
+        "README.md": card(outline, version, stats, splits(outline, receipts)).encode(),
     }
 
 
-def manifest(plan: Plan, version: str, receipts: Sequence[Receipt], rejects: int, files: dict[str, File]) -> Manifest:
-    per_source = splits(plan, receipts)
+def manifest(
+    outline: Outline, version: str, receipts: Sequence[Receipt], rejects: int, files: dict[str, File]
+) -> Manifest:
+    per_source = splits(outline, receipts)
     return Manifest(
-        name=plan.name,
+        name=outline.name,
         version=version,
-        plan=plan.digest(),
-        recipe=plan.recipe,
-        space=plan.taxonomy.space.name,
-        classes=len(plan.taxonomy.space),
-        columns=tuple(columns(plan.options)),
+        plan=outline.digest,
+        recipe=dict(outline.recipe),
+        space=outline.taxonomy.space.name,
+        classes=len(outline.taxonomy.space),
+        columns=tuple(columns(outline.options)),
         sources={
-            name: {"release": found.release, "generated": found.generated, "splits": per_source[name]}
-            for name, found in plan.roots.items()
+            name: {"release": origin.release, "generated": origin.generated, "splits": per_source[name]}
+            for name, origin in outline.origins.items()
         },
         images=sum(len(r.rows) for r in receipts),
         rejects=rejects,
-        parents=(),
+        parents=outline.parents,
         made_with={"unify": __version__, "pyarrow": pa.__version__, "pillow": PIL.__version__},  # it draws polygons
         files=dict(sorted(files.items())),
     )
 
 
-def _rows(plan: Plan, receipts: Sequence[Receipt]) -> Iterator[tuple[Shard, Row]]:
-    for shard, receipt in zip(plan.shards, receipts, strict=True):
+def _rows(outline: Outline, receipts: Sequence[Receipt]) -> Iterator[tuple[Part, Row]]:
+    for part, receipt in zip(outline.parts, receipts, strict=True):
         for row in receipt.rows:
-            yield shard, row
+            yield part, row
 
 
-def splits(plan: Plan, receipts: Sequence[Receipt]) -> dict[str, dict[str, int]]:
+def splits(outline: Outline, receipts: Sequence[Receipt]) -> dict[str, dict[str, int]]:
     """Source → split → images, without empty splits."""
-    found: dict[str, dict[str, int]] = {name: {} for name in plan.roots}
-    for shard, _ in _rows(plan, receipts):
-        found[shard.source][shard.split] = found[shard.source].get(shard.split, 0) + 1
+    found: dict[str, dict[str, int]] = {name: {} for name in outline.origins}
+    for part, _ in _rows(outline, receipts):
+        found[part.source][part.split] = found[part.source].get(part.split, 0) + 1
     return found
 
 
@@ -75,14 +122,14 @@ def code_names(taxonomy: Taxonomy) -> list[str]:
     return [*taxonomy.space.names, *(" | ".join(names) for names in taxonomy.sets), "void"]
 
 
-def count(plan: Plan, receipts: Sequence[Receipt]) -> pa.Table:
+def count(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
     """Rows of source, split, class_id, class, pixels, images; class_id is the pixel value, 255 for void."""
-    names = code_names(plan.taxonomy)
-    ids = [*range(len(names) - 1), plan.taxonomy.space.void]
+    names = code_names(outline.taxonomy)
+    ids = [*range(len(names) - 1), outline.taxonomy.space.void]
     pixels: dict[tuple[str, str], NDArray[np.int64]] = {}
     images: dict[tuple[str, str], NDArray[np.int64]] = {}
-    for shard, row in _rows(plan, receipts):
-        key, counts = (shard.source, shard.split), np.array(row.pixel_count, np.int64)
+    for part, row in _rows(outline, receipts):
+        key, counts = (part.source, part.split), np.array(row.pixel_count, np.int64)
         pixels[key] = pixels.get(key, np.zeros_like(counts)) + counts
         images[key] = images.get(key, np.zeros_like(counts)) + (counts > 0)
     table: dict[str, list[Any]] = {n: [] for n in ("source", "split", "class_id", "class", "pixels", "images")}
@@ -95,14 +142,14 @@ def count(plan: Plan, receipts: Sequence[Receipt]) -> pa.Table:
     return pa.table([pa.array(v, t) for v, t in zip(table.values(), types, strict=True)], names=list(table))
 
 
-def inputs(plan: Plan, receipts: Sequence[Receipt]) -> pa.Table:
+def inputs(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
     """A row a sample: its shard, and path, bytes and BLAKE3 of its image and label in the raw root."""
     rows = [
         {
-            "source": shard.source,
-            "split": shard.split,
+            "source": part.source,
+            "split": part.split,
             "sample_id": row.sample_id,
-            "shard": shard.path,
+            "shard": part.path,
             "image": row.image.path,
             "image_bytes": row.image.size,
             "image_blake3": row.image.blake3,
@@ -110,7 +157,7 @@ def inputs(plan: Plan, receipts: Sequence[Receipt]) -> pa.Table:
             "label_bytes": row.label.size,
             "label_blake3": row.label.blake3,
         }
-        for shard, row in _rows(plan, receipts)
+        for part, row in _rows(outline, receipts)
     ]
     return pa.Table.from_pylist(rows)
 
@@ -125,7 +172,8 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _parquet(table: pa.Table) -> bytes:
+def to_parquet(table: pa.Table) -> bytes:
+    """A small table as a file: compressed, a checksum on every page."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())

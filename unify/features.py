@@ -25,8 +25,11 @@ COLUMNS = {
     "classes": "classes",  # classes present, in id order
     "pixel_count": "int64s",  # pixels per code; void last
 }
-#: Optional columns, by the option that adds them.
-OPTIONAL = {"native": {"label_source": "image"}}  # 8-bit gray PNG of the source's own ids
+#: Optional columns, by the option that adds them: all are images.
+OPTIONAL = {
+    "erased": {"erased": "image"},  # 8-bit gray PNG: 255 where the image was filled in, else 0
+    "native": {"label_source": "image"},  # 8-bit gray PNG of the source's own ids
+}
 
 
 def columns(options: Sequence[str]) -> dict[str, str]:
@@ -35,6 +38,11 @@ def columns(options: Sequence[str]) -> dict[str, str]:
     for option in options:
         chosen |= OPTIONAL[option]
     return chosen
+
+
+def optional_columns(options: Sequence[str]) -> list[str]:
+    """The columns that `options` add."""
+    return [name for option in options for name in OPTIONAL[option]]
 
 
 def _feature(kind: str, sources: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:

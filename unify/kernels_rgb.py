@@ -1,4 +1,4 @@
-"""Compiled loops for RGB PNGs: rows filtered, and turned to the tokens of `kernels_deflate`.
+"""Compiled loops for RGB PNGs: filters undone; rows filtered, and turned to the tokens of `kernels_deflate`.
 
 A photograph's residuals hardly repeat, so looking for matches costs most of the time of a compressor and gains
 a few percent. Here every residual is a Huffman code, but for runs of one value, which areas of one colour give.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unify.kernels import ALL, BLOCK, ONE, Pointer, differ_64, inner, kernel, lowest_bit, pointer, signed, word
 from unify.kernels_deflate import LONGEST, MATCH
-from unify.kernels_png import PAETH, SUB
+from unify.kernels_png import AVERAGE, PAETH, SUB, UP
 
 BYTES_PER_PIXEL = 3
 LANES = 32  # residuals that are computed at once
@@ -61,11 +61,10 @@ def paeth_32(_: Any, pixels: Any, i: Any, above: Any, lines: Any, j: Any) -> Any
 
 @inner
 def paeth(left: int, up: int, upleft: int) -> int:
-    """The neighbour that is nearest to left + up - upleft (PNG specification, 9.4)."""
+    """The neighbour that is nearest to left + up - upleft (PNG specification, 9.4). Without branches."""
     to_left, to_up, to_upleft = abs(up - upleft), abs(left - upleft), abs(left + up - 2 * upleft)
-    if to_left <= to_up and to_left <= to_upleft:
-        return left
-    return up if to_up <= to_upleft else upleft
+    guess = up if to_up <= to_upleft else upleft
+    return left if (to_left <= to_up) & (to_left <= to_upleft) else guess
 
 
 @kernel("void(u1[::1], i8, i8, u1[::1])")
@@ -92,6 +91,46 @@ def filter_rgb(image: NDArray[np.uint8], height: int, width: int, scanlines: NDA
             left, up = signed(pixels[i - BYTES_PER_PIXEL]), signed(pixels[above])
             upleft = signed(pixels[above - BYTES_PER_PIXEL])
             lines[to + i - row] = (signed(pixels[i]) - paeth(left, up, upleft)) & 255
+
+
+@inner
+def guess_of(kind: int, left: int, up: int, upleft: int) -> int:
+    if kind == SUB:
+        return left
+    if kind == AVERAGE:
+        return (left + up) >> 1
+    return paeth(left, up, upleft)
+
+
+@kernel("void(u1[::1], i8, i8, u1[::1])")
+def unfilter_rgb(scanlines: NDArray[np.uint8], height: int, width: int, image: NDArray[np.uint8]) -> None:
+    """Undo the filters of `scanlines`; their types have to be 0..4.
+
+    `image`: (H + 1, W, 3), flat. The pixels go to rows 1 to H; row 0 has to be 0.
+    """
+    lines, pixels = pointer(scanlines), pointer(image)
+    row_bytes = BYTES_PER_PIXEL * width
+    for y in range(height):
+        start, row = y * (row_bytes + 1) + 1, (y + 1) * row_bytes
+        kind = lines[start - 1]
+        above = row - row_bytes
+        if kind == UP:
+            for x in range(row_bytes):
+                pixels[row + x] = lines[start + x] + pixels[above + x]
+            continue
+        if kind == 0:
+            for x in range(row_bytes):
+                pixels[row + x] = lines[start + x]
+            continue
+        left0 = left1 = left2 = upleft0 = upleft1 = upleft2 = 0
+        for x in range(0, row_bytes, BYTES_PER_PIXEL):
+            to, line = row + x, start + x
+            up0, up1, up2 = signed(pixels[above + x]), signed(pixels[above + x + 1]), signed(pixels[above + x + 2])
+            left0 = (signed(lines[line]) + guess_of(kind, left0, up0, upleft0)) & 255
+            left1 = (signed(lines[line + 1]) + guess_of(kind, left1, up1, upleft1)) & 255
+            left2 = (signed(lines[line + 2]) + guess_of(kind, left2, up2, upleft2)) & 255
+            pixels[to], pixels[to + 1], pixels[to + 2] = left0, left1, left2
+            upleft0, upleft1, upleft2 = up0, up1, up2
 
 
 @inner

@@ -30,8 +30,8 @@ class File:
 class Manifest:
     """What a version is and which files it is made of.
 
-    `recipe` decides the pixels (taxonomy digest, adapters, options); `inputs` names the table of
-    every raw file's BLAKE3; `plan` is the digest under which the work was done.
+    `recipe` decides the pixels: taxonomy digest, adapters, options; of a version made from another also the
+    `steps` from raw data to it and its `parent`. `plan` is the digest under which the work was done.
     """
 
     name: str
@@ -110,7 +110,7 @@ def next_version(
     assert key is not None, "only versions are ever listed"
     major, minor, patch = key
     before, after = previous.recipe, recipe
-    same_meaning = before["taxonomy"] == after["taxonomy"] and before["adapters"] == after["adapters"]
+    same_meaning = all(before.get(part) == after.get(part) for part in ("taxonomy", "adapters", "steps"))
     kept = all(inputs.get(sample) == files for sample, files in previous_inputs.items())
     columns_kept = set(before["options"]) <= set(after["options"])
     if not (same_meaning and kept and columns_kept):

@@ -12,7 +12,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from unify.errors import Problem, error
-from unify.sources import SOURCES, Detection, Pair
+from unify.sources import SOURCES, Detection, Pair, Source
 from unify.taxonomy import Taxonomy
 
 #: The on-disk format of a version. Readers refuse what is newer than they know.
@@ -59,11 +59,12 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole build. `problems` are those seen so far, without opening a file."""
+    """A whole build. `sources`: those of `roots`. `problems` are those seen so far, without opening a file."""
 
     name: str
     taxonomy: Taxonomy
     roots: Mapping[str, Detection]
+    sources: Mapping[str, Source]
     shards: tuple[Shard, ...]
     options: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -82,7 +83,7 @@ class Plan:
         return {
             "taxonomy": self.taxonomy.digest(),
             "adapters": {
-                name: {"release": d.release, "version": SOURCES[name].version} for name, d in self.roots.items()
+                name: {"release": d.release, "version": self.sources[name].version} for name, d in self.roots.items()
             },
             "options": list(self.options),
         }
@@ -93,14 +94,17 @@ class Plan:
         An unfinished build takes over the shards whose keys did not change, whatever else did.
         """
         samples = [[x.sample_id, x.image, x.label, x.image_bytes, x.label_bytes] for x in shard.samples]
-        return _digest({"format": FORMAT, "encoding": ENCODING, **self.recipe, "shard": shard.path, "samples": samples})
+        return digest_of(
+            {"format": FORMAT, "encoding": ENCODING, **self.recipe, "shard": shard.path, "samples": samples}
+        )
 
     def digest(self) -> str:
         """BLAKE3 of name and shards: the same digest, the same work."""
-        return _digest({"name": self.name, **self.recipe, "shards": [self.key(shard) for shard in self.shards]})
+        return digest_of({"name": self.name, **self.recipe, "shards": [self.key(shard) for shard in self.shards]})
 
 
-def _digest(value: object) -> str:
+def digest_of(value: object) -> str:
+    """BLAKE3 hex digest of the canonical JSON of `value`."""
     return blake3(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -113,16 +117,18 @@ def plan_build(
     options: Sequence[str] = (),
     follow_links: bool = False,
     shard_bytes: int = SHARD_BYTES,
+    sources: Mapping[str, Source] = SOURCES,
 ) -> Plan:
     """List every root's samples for `splits` and deal them to shards.
 
-    A source without one of the splits is passed over for it. Faults of the roots (missing pairs,
-    duplicates, unsafe paths) become `Plan.problems`.
+    `sources`: what the names in `roots` mean. A source without one of the splits is passed over for it.
+    Faults of the roots (missing pairs, duplicates, unsafe paths) become `Plan.problems`.
 
     Raises:
         UnifyError: usage (2) for a split that none of the sources has.
     """
-    releases = {source: SOURCES[source].releases[found.release] for source, found in roots.items()}
+    sources = {name: sources[name] for name in roots}
+    releases = {source: sources[source].releases[found.release] for source, found in roots.items()}
     known = {split for release in releases.values() for split in (*release.splits, *release.withheld)}
     if unknown := [split for split in splits if split not in known]:
         raise error("usage", "", f"no dataset has a split {unknown[0]!r}", f"known: {', '.join(sorted(known))}")
@@ -138,18 +144,19 @@ def plan_build(
             problems += under(found.root, [*listing.problems, *unreadable])
             shards += _deal(source, split, samples, shard_bytes)
     return Plan(
-        name or default_name(roots, taxonomy),
+        name or default_name(sources.values(), taxonomy),
         taxonomy,
         dict(roots),
+        sources,
         tuple(shards),
         tuple(sorted(options)),
         tuple(problems),
     )
 
 
-def default_name(sources: Iterable[str], taxonomy: Taxonomy) -> str:
+def default_name(sources: Iterable[Source], taxonomy: Taxonomy) -> str:
     """`cibm-union70`: the sources' letters and the label space."""
-    return f"{''.join(SOURCES[s].letter.lower() for s in sources)}-{taxonomy.space.name}"
+    return f"{''.join(s.letter.lower() for s in sources)}-{taxonomy.space.name}"
 
 
 def under(root: Path, problems: Iterable[Problem]) -> list[Problem]:

@@ -13,8 +13,11 @@ import click
 from unify import __version__
 from unify.cli.artifacts import list_command, verify_command
 from unify.cli.build import build_command
+from unify.cli.convert import convert_command
 from unify.cli.demo import demo_command
+from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
+from unify.cli.erase import erase_command
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
@@ -23,8 +26,11 @@ from unify.errors import BUG, USAGE, UnifyError, summary
 
 COMMANDS = (
     build_command,
+    convert_command,
     demo_command,
+    diff_command,
     doctor,
+    erase_command,
     list_command,
     sample,
     spaces,

@@ -17,8 +17,8 @@ from unify.errors import REJECTS as REJECTED
 
 if TYPE_CHECKING:
     from unify.plan import Plan, Shard
-    from unify.shard import Receipt
-    from unify.sources import Detection
+    from unify.rows import Receipt
+    from unify.sources import Detection, Source
     from unify.taxonomy import Taxonomy
 
 
@@ -81,18 +81,20 @@ def build_command(
     from unify.codecs import MAX_PIXELS
     from unify.engine import processes
     from unify.plan import plan_build
-    from unify.roots import resolve_roots
+    from unify.roots import known_sources, resolve_roots
 
+    sources = known_sources(config)
     if sample:
         roots = (*roots, str(_streets(out, datasets)))
-    found = resolve_roots(datasets, roots, config=config, environ=os.environ)
+    found = resolve_roots(datasets, roots, config=config, environ=os.environ, sources=sources)
     plan = plan_build(
         found,
-        _taxonomy(found, space, mappings),
-        splits or ("train", "val"),
+        _taxonomy(found, sources, space, mappings),
+        splits or _usual_splits(found, sources),
         name=name,
         options=("native",) if native else (),
         follow_links=follow_links,
+        sources=sources,
     )
     workers = workers or _workers_for(plan.input_bytes)
     if dry_run:
@@ -140,11 +142,18 @@ def _workers_for(input_bytes: int) -> int:
     return max(1, min(os.cpu_count() or 1, input_bytes >> 26))
 
 
-def _taxonomy(found: Mapping[str, Detection], space: str | None, mappings: Path | None) -> Taxonomy:
-    from unify.sources import SOURCES
+def _usual_splits(found: Mapping[str, Detection], sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """train and val, as far as a dataset has them; if none has either, all that there are."""
+    have = {split for name, d in found.items() for split in sources[name].releases[d.release].splits}
+    return tuple(split for split in ("train", "val") if split in have) or tuple(sorted(have))
+
+
+def _taxonomy(
+    found: Mapping[str, Detection], sources: Mapping[str, Source], space: str | None, mappings: Path | None
+) -> Taxonomy:
     from unify.taxonomy import taxonomy_for
 
-    releases = {name: SOURCES[name].releases[d.release] for name, d in found.items()}
+    releases = {name: sources[name].releases[d.release] for name, d in found.items()}
     return taxonomy_for(
         {name: release.space for name, release in releases.items()},
         {name: release.train_space for name, release in releases.items()},

@@ -31,13 +31,17 @@ def doctor(
       unify doctor --datasets C,I --root C=/data/cityscapes --root I=/data/idd --deep
     """
     from unify.doctor import survey
-    from unify.roots import resolve_roots
+    from unify.roots import known_sources, resolve_roots
 
-    found = resolve_roots(datasets, roots, config=config, environ=os.environ, incomplete=True)
-    surveys = [survey(root, follow_links=follow_links) for root in found.values()]
+    sources = known_sources(config)
+    found = resolve_roots(datasets, roots, config=config, environ=os.environ, incomplete=True, sources=sources)
+    surveys = [survey(root, sources=sources, follow_links=follow_links) for root in found.values()]
     if deep:
         with progress("doctor", sum(s.pairs for s in surveys), "pairs", quiet=as_json) as advance:
-            surveys = [survey(root, follow_links=follow_links, deep=True, progress=advance) for root in found.values()]
+            surveys = [
+                survey(root, sources=sources, follow_links=follow_links, deep=True, progress=advance)
+                for root in found.values()
+            ]
     problems = [p for s in surveys for p in s.problems]
     if as_json:
         json_line({"usable": not problems, "sources": [s.to_json() for s in surveys]})

@@ -99,8 +99,8 @@ def stats_command(
     if csv_file:
         storage.write_file(csv_file, _csv(plain))
     if output:
-        from unify.report.frequencies import frequency_chart
         from unify.report.draw import encode
+        from unify.report.frequencies import frequency_chart
 
         chart = frequency_chart(_title(artifact), groups, artifact.taxonomy, ids=ids, by=by, per_source=per_source)
         storage.write_file(output, encode(chart, output.suffix))

@@ -6,16 +6,23 @@ An adapter knows where a dataset keeps its files and what its labels mean; it op
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from unify.errors import error
+from unify.sources.acdc import ACDC
 from unify.sources.base import GENERATED_MARK, Detection, LabelFormat, Listing, Pair, Release, Source
 from unify.sources.bdd100k import BDD100K
 from unify.sources.camvid import CAMVID
 from unify.sources.cityscapes import CITYSCAPES
+from unify.sources.context import CONTEXT
 from unify.sources.decode import check_label_mode, decode_label, label_header
 from unify.sources.idd import IDD
+from unify.sources.kitti import KITTI
 from unify.sources.mapillary import MAPILLARY
+from unify.sources.nyu import NYU
+from unify.sources.voc import VOC
+from unify.sources.wilddash import WILDDASH
 
 __all__ = [
     "SOURCES",
@@ -40,16 +47,22 @@ SOURCES: dict[str, Source] = {
     "bdd100k": BDD100K,
     "mapillary": MAPILLARY,
     "camvid": CAMVID,
+    "kitti": KITTI,
+    "acdc": ACDC,
+    "wilddash": WILDDASH,
+    "voc": VOC,
+    "context": CONTEXT,
+    "nyu": NYU,
 }
 
 
-def source_named(text: str) -> Source:
-    """The source with this letter or name, in any case. Raises `UnifyError` (unknown-dataset)."""
+def source_named(text: str, sources: Mapping[str, Source] = SOURCES) -> Source:
+    """The one of `sources` with this letter or name, in any case. Raises `UnifyError` (unknown-dataset)."""
     wanted = text.strip().casefold()
-    for source in SOURCES.values():
+    for source in sources.values():
         if wanted in (source.letter.casefold(), source.name):
             return source
-    known = ", ".join(f"{s.letter} {s.name}" for s in SOURCES.values())
+    known = ", ".join(f"{s.letter} {s.name}" for s in sources.values())
     raise error("unknown-dataset", "", f"no dataset '{text}'", f"known: {known}")
 
 
@@ -68,6 +81,6 @@ def detect(source: Source, path: Path) -> Detection | None:
     return dataclasses.replace(found, generated=generated)
 
 
-def detect_any(path: Path) -> list[Detection]:
-    """Every source that the folder `path` itself looks like, in the order of `SOURCES`."""
-    return [found for source in SOURCES.values() if (found := detect(source, path))]
+def detect_any(path: Path, sources: Mapping[str, Source] = SOURCES) -> list[Detection]:
+    """Every one of `sources` that the folder `path` itself looks like, in their order."""
+    return [found for source in sources.values() if (found := detect(source, path))]
