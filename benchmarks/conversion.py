@@ -28,7 +28,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results" / "conversion.json"
 CASES = {"cityscapes": "2048x1024, PNG images", "bdd100k": "1280x720, JPEG images"}
 LETTERS = {"cityscapes": "C", "bdd100k": "B"}
-NAMES = {"cityscapes": 20, "bdd100k": 80}  # under how many names each scene is there
+NAMES = {"cityscapes": 40, "bdd100k": 120}  # under how many names each scene is there
 WAYS = ("unify", "datasets")
 
 

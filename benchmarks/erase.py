@@ -137,6 +137,7 @@ def main() -> None:
     args = parser.parse_args()
     results: dict[str, object] = {
         "command": f"python -m benchmarks.erase --images {args.images} --rounds {args.rounds}"
+        + (" --photos DIR" if args.photos else "")
     }
     with tempfile.TemporaryDirectory() as folder:
         for source, (letter, what) in CASES.items():

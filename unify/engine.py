@@ -20,6 +20,7 @@ R = TypeVar("R")
 
 #: How often a task may take its worker down with it before the build gives up on it.
 ATTEMPTS = 3
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def processes(workers: int) -> Engine | None:
 def _start_worker() -> None:
     """Ctrl-C is the parent's to handle, and no worker outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)  # blocked by `_undisturbed`
     parent = multiprocessing.parent_process()
     assert parent is not None, "only ever called in a spawned process"
 
@@ -49,6 +51,29 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the block is over: a worker whose start is broken off shows a traceback.
+
+    The handlers only take a note, since another thread may be given the signal. Blocking it as well keeps it
+    from the workers that start in the block, until they know what to do with it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # nor do handlers run there
+        yield
+        return
+    noted: list[int] = []
+    handlers = {n: signal.signal(n, lambda number, frame: noted.append(number)) for n in _STOPPING}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not set from Python
+        for number in noted:
+            signal.raise_signal(number)
 
 
 def run(
@@ -75,7 +100,8 @@ def run(
         try:
             while queue or flying:
                 while queue and len(flying) < window:
-                    flying[pool.submit(function, tasks[queue[0]])] = queue[0]
+                    with _undisturbed():
+                        flying[pool.submit(function, tasks[queue[0]])] = queue[0]
                     queue.popleft()
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     result = future.result()
