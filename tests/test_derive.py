@@ -139,7 +139,7 @@ def larger(source, record):
 
 def test_shards_that_grow_are_divided(parent, tmp_path, monkeypatch):
     """With small limits: several row groups a shard, several shards from one, every row once and in order."""
-    monkeypatch.setattr("unify.plan.SHARD_BYTES", 20_000)
+    monkeypatch.setattr(derive, "SHARD_BYTES", 20_000)
     monkeypatch.setattr(rows, "ROW_GROUP_BYTES", 9_000)
     options = tuple(parent.manifest.recipe["options"])
 

@@ -32,7 +32,7 @@ def test_wilddash_v2p0_says_what_has_to_be_painted_first(tmp_path):
     layouts_more.write_wilddash(tmp_path, release="v2p0")
     found = only(tmp_path)
     assert (found.release, found.offers) == ("v2p0", ())
-    assert found.missing == ("labels/ (public_02), or semantic/ (v2p0: unify.sources.panoptic.paint makes it)",)
+    assert found.missing == ("labels/ (public_02), or semantic/ (v2p0: `unify prepare wilddash` makes it)",)
 
 
 def test_painted_labels_are_the_categories_of_the_segments(tmp_path):

@@ -384,4 +384,4 @@ def test_nyu_may_have_jpegs_and_says_what_it_lacks(tmp_path):
 def test_the_mat_file_alone_is_known_and_says_what_to_do(tmp_path):
     (tmp_path / "nyu_depth_v2_labeled.mat").touch()
     (missing,) = only(tmp_path).missing
-    assert missing == ("image/ and label40/ (unify.sources.nyu_mat.extract makes them from nyu_depth_v2_labeled.mat)")
+    assert missing == ("image/ and label40/ (`unify prepare nyu` makes them from nyu_depth_v2_labeled.mat)")

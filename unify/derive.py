@@ -23,7 +23,7 @@ from unify.errors import error
 from unify.features import optional_columns
 from unify.imagefile import Data
 from unify.manifest import File
-from unify.plan import ENCODING, FORMAT, Shard, digest_of
+from unify.plan import ENCODING, FORMAT, SHARD_BYTES, Shard, digest_of
 from unify.rows import Group, Input, Receipt, Row, Sheet, Target, finished, room_for, row_groups, write_shard
 from unify.sources import SOURCES, Source
 from unify.taxonomy import Taxonomy
@@ -100,14 +100,15 @@ def samples_of(parent: Artifact) -> list[Sample]:
         table = pq.read_table(
             parent.path / shard, columns=["sample_id", "height", "width", "pixel_count"], partitioning=None
         )
-        for index, row in enumerate(table.to_pylist()):
-            fact = facts[row["sample_id"]]
+        columns = [table[name].to_pylist() for name in ("sample_id", "height", "width")]
+        rows = zip(*columns, _counts(table["pixel_count"].combine_chunks()), strict=True)
+        for index, (sample_id, height, width, counts) in enumerate(rows):
+            fact = facts[sample_id]
             image, label = (
                 Input(fact[k], fact[f"{k}_bytes"], fact[f"{k}_blake3"], mtime_ns=0) for k in ("image", "label")
             )
-            size_hw, counts = (row["height"], row["width"]), tuple(row["pixel_count"])
             place = (fact["source"], fact["split"], shard, index)
-            found.append(Sample(row["sample_id"], *place, size_hw, counts, image, label))
+            found.append(Sample(sample_id, *place, (height, width), counts, image, label))
     return found
 
 
@@ -202,8 +203,6 @@ def _deal(
 
 
 def _split(run: tuple[Sample, ...], row_bytes: Callable[[Sample], int] | None) -> Iterator[tuple[Sample, ...]]:
-    from unify.plan import SHARD_BYTES
-
     if row_bytes is None:
         yield run
         return
@@ -250,7 +249,7 @@ def read_records(task: Task) -> Iterator[Record]:
     """Rows of the row groups of the parent's file in which the task has samples."""
     first, last = task.samples[0].index, task.samples[-1].index
     optional = optional_columns(task.parent_options)
-    with pq.ParquetFile(task.parent_file) as file:
+    with pq.ParquetFile(task.parent_file, memory_map=True) as file:
         start = 0
         for number in range(file.num_row_groups):
             stop = start + file.metadata.row_group(number).num_rows
@@ -262,14 +261,20 @@ def read_records(task: Task) -> Iterator[Record]:
 
 def _rows(batch: pa.RecordBatch, optional: Sequence[str]) -> Iterator[Record]:
     data = {name: batch[name].field("bytes") for name in ("image", "label", *optional)}
-    names = batch["image"].field("path")
-    for i in range(batch.num_rows):
+    facts = (batch["sample_id"], batch["height"], batch["width"], batch["image"].field("path"))
+    rows = zip(*(column.to_pylist() for column in facts), _counts(batch["pixel_count"]), strict=True)
+    for i, (sample_id, height, width, name, counts) in enumerate(rows):
         yield Record(
-            sample_id=batch["sample_id"][i].as_py(),
-            size_hw=(batch["height"][i].as_py(), batch["width"][i].as_py()),
-            image_name=names[i].as_py(),
+            sample_id=sample_id,
+            size_hw=(height, width),
+            image_name=name,
             image=memoryview(data["image"][i].as_buffer()).cast("B"),
             label=data["label"][i].as_py(),
-            optional={name: data[name][i].as_py() for name in optional},
-            pixel_count=tuple(batch["pixel_count"][i].as_py()),
+            optional={column: data[column][i].as_py() for column in optional},
+            pixel_count=counts,
         )
+
+
+def _counts(column: pa.ListArray) -> list[tuple[int, ...]]:
+    """`pixel_count`, whose lists are of one length."""
+    return [tuple(row) for row in column.flatten().to_numpy().reshape(len(column), -1).tolist()]

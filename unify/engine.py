@@ -72,8 +72,8 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)  # None: not set from Python
-        for number in noted:
-            signal.raise_signal(number)
+        for stopping in noted:
+            signal.raise_signal(stopping)
 
 
 def run(

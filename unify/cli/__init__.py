@@ -18,6 +18,7 @@ from unify.cli.demo import demo_command
 from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
 from unify.cli.erase import erase_command
+from unify.cli.prepare import prepare
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
@@ -32,6 +33,7 @@ COMMANDS = (
     doctor,
     erase_command,
     list_command,
+    prepare,
     sample,
     spaces,
     stats_command,

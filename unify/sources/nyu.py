@@ -39,7 +39,7 @@ def detect(root: Path) -> Detection | None:
         missing = [] if (root / _IMAGES).is_dir() else [f"{_IMAGES}/"]
         missing += [name for name in ("train.txt", "test.txt") if not (root / name).is_file()]
     elif (root / _MAT).is_file():
-        missing = [f"{_IMAGES}/ and {_LABELS}/ (unify.sources.nyu_mat.extract makes them from {_MAT})"]
+        missing = [f"{_IMAGES}/ and {_LABELS}/ (`unify prepare nyu` makes them from {_MAT})"]
     else:
         return None
     return Detection("nyu", "labeled", root, tuple(missing), offers=("labeled",))

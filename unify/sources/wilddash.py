@@ -36,7 +36,7 @@ def detect(root: Path) -> Detection | None:
         if not (home / "images").is_dir() or not (home / "panoptic.json").is_file():
             continue
         offers = tuple(release for release, labels in _LABELS.items() if (home / labels).is_dir())
-        missing = () if offers else ("labels/ (public_02), or semantic/ (v2p0: unify.sources.panoptic.paint makes it)",)
+        missing = () if offers else ("labels/ (public_02), or semantic/ (v2p0: `unify prepare wilddash` makes it)",)
         return Detection("wilddash", offers[0] if offers else "v2p0", home, missing, offers)
     return None
 
