@@ -31,7 +31,9 @@ from unify.sources import SOURCES, Source
 from unify.spaces import VOID, LabelSpace, attempt, did_you_mean, quoted
 
 Labels: TypeAlias = Literal["keep", "void"]
-Fill: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.bool_], str], None]  #: (image (H, W, 3), mask (H, W), id)
+Pixels: TypeAlias = NDArray[np.uint8]
+#: (image (H, W, 3), mask (H, W) with `ERASED` where it applies, sample id) → a colour (3,) or an image to fill with
+Fill: TypeAlias = Callable[[Pixels, Pixels, str], Pixels]
 Influence: TypeAlias = dict[str, dict[str, float]]  #: class → other class → how much the first leans on it
 
 ERASED = 255  #: in the column `erased`; 0 elsewhere
@@ -40,27 +42,27 @@ PNG_SHARE = 0.55  #: of the bytes of its pixels that an erased photograph takes,
 _INPAINT_RADIUS_PX = 3
 
 
-def _fill_mean(image_hwc: NDArray[np.uint8], mask_hw: NDArray[np.bool_], sample_id: str) -> None:
-    image_hwc[mask_hw] = MEAN
+def _fill_mean(image_hwc: Pixels, mask_hw: Pixels, sample_id: str) -> Pixels:
+    return np.array(MEAN, np.uint8)
 
 
-def _fill_black(image_hwc: NDArray[np.uint8], mask_hw: NDArray[np.bool_], sample_id: str) -> None:
-    image_hwc[mask_hw] = 0
+def _fill_black(image_hwc: Pixels, mask_hw: Pixels, sample_id: str) -> Pixels:
+    return np.zeros(3, np.uint8)
 
 
-def _fill_noise(image_hwc: NDArray[np.uint8], mask_hw: NDArray[np.bool_], sample_id: str) -> None:
+def _fill_noise(image_hwc: Pixels, mask_hw: Pixels, sample_id: str) -> Pixels:
     """Uniform, from the sample's id alone: a pixel has the same noise whatever else is erased."""
-    noise = np.frombuffer(blake3(sample_id.encode()).digest(length=image_hwc.size), np.uint8)
-    image_hwc[mask_hw] = noise.reshape(image_hwc.shape)[mask_hw]
+    noise = bytearray(blake3(sample_id.encode()).digest(length=image_hwc.size))
+    return np.frombuffer(noise, np.uint8).reshape(image_hwc.shape)
 
 
-def _fill_inpaint(image_hwc: NDArray[np.uint8], mask_hw: NDArray[np.bool_], sample_id: str) -> None:
-    """Telea's fast marching, from the edge inwards; seconds for a large area."""
+def _fill_inpaint(image_hwc: Pixels, mask_hw: Pixels, sample_id: str) -> Pixels:
+    """Telea's fast marching, from the edge inwards; a second or more for a large area."""
     import cv2
 
-    image_hwc[mask_hw] = MEAN  # nothing of what was there may be left where there is no edge
-    filled = cv2.inpaint(image_hwc, mask_hw.astype(np.uint8), _INPAINT_RADIUS_PX, cv2.INPAINT_TELEA)
-    image_hwc[mask_hw] = filled[mask_hw]
+    without_hwc = image_hwc.copy()
+    without_hwc[mask_hw == ERASED] = MEAN  # nothing of what was there may be left where there is no edge
+    return cv2.inpaint(without_hwc, mask_hw, _INPAINT_RADIUS_PX, cv2.INPAINT_TELEA).astype(np.uint8, copy=False)
 
 
 FILLS: dict[str, Fill] = {"mean": _fill_mean, "black": _fill_black, "noise": _fill_noise, "inpaint": _fill_inpaint}
@@ -78,6 +80,8 @@ class Erase:
     labels: Labels
 
     def __call__(self, source: str, record: Record) -> Record:
+        from unify.kernels_rgb import paste
+
         height, width = record.size_hw
         is_erased = np.zeros(256, np.uint8)
         is_erased[list(self.ids)] = ERASED
@@ -85,10 +89,11 @@ class Erase:
         record = dataclasses.replace(record, optional={**record.optional, "erased": mask_png})
         if not any(record.pixel_count[i] for i in self.ids):
             return record
-        mask_hw = codecs.read_label(mask_png, max_pixels=height * width) == ERASED
+        mask_hw = codecs.read_label(mask_png, max_pixels=height * width).astype(np.uint8, copy=False)
         image_hwc = read_rgb(record.image, max_pixels=height * width)
         assert image_hwc.shape[:2] == mask_hw.shape, "the build compared their sizes"
-        FILLS[self.fill](image_hwc, mask_hw, record.sample_id)
+        filling = FILLS[self.fill](image_hwc, mask_hw, record.sample_id)
+        paste(image_hwc.reshape(-1), mask_hw.reshape(-1), filling.reshape(-1))
         name = str(Path(record.image_name).with_suffix(".png"))
         record = dataclasses.replace(record, image=encode_rgb(image_hwc), image_name=name)
         return record if self.labels == "keep" else self._voided(record)

@@ -1,7 +1,8 @@
-"""Compiled loops for RGB PNGs: filters undone; rows filtered, and turned to the tokens of `kernels_deflate`.
+"""Compiled loops for RGB PNGs: filters undone; pixels filled in; rows filtered, and turned to tokens.
 
 A photograph's residuals hardly repeat, so looking for matches costs most of the time of a compressor and gains
-a few percent. Here every residual is a Huffman code, but for runs of one value, which areas of one colour give.
+a few percent. Here every residual is a literal token of `kernels_deflate`, but for runs of one value, which areas
+of one colour give.
 
 *Scanlines* are (H, 3 W + 1) uint8, flat; column 0 is the filter type of the row.
 """
@@ -179,3 +180,14 @@ def tokenize_runs(scanlines: NDArray[np.uint8], tokens: NDArray[np.uint16]) -> i
                 n += 1
             i = end
     return n
+
+
+@kernel("void(u1[::1], u1[::1], u1[::1])")
+def paste(image: NDArray[np.uint8], mask: NDArray[np.uint8], filling: NDArray[np.uint8]) -> None:
+    """Fill (H, W, 3) pixels, flat, where (H, W) `mask` is not 0, with one colour (3,) or another image."""
+    pixels, where, source = pointer(image), pointer(mask), pointer(filling)
+    step = BYTES_PER_PIXEL if filling.size == image.size else 0
+    for i in range(mask.size):
+        if where[i]:
+            for c in range(BYTES_PER_PIXEL):
+                pixels[BYTES_PER_PIXEL * i + c] = source[step * i + c]
