@@ -28,7 +28,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results" / "conversion.json"
 CASES = {"cityscapes": "2048x1024, PNG images", "bdd100k": "1280x720, JPEG images"}
 LETTERS = {"cityscapes": "C", "bdd100k": "B"}
-NAMES = {"cityscapes": 6, "bdd100k": 80}  # under how many names each scene is there
+NAMES = {"cityscapes": 20, "bdd100k": 80}  # under how many names each scene is there
 WAYS = ("unify", "datasets")
 
 
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--scratch", type=Path, help="where to write; 2 GB are needed there")
+    parser.add_argument("--scratch", type=Path, help="where to write; 5 GB are needed there")
     parser.add_argument("--way", choices=WAYS, help="run one way once, in this process")
     parser.add_argument("--source", choices=CASES)
     parser.add_argument("--streets", type=Path)
