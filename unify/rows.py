@@ -166,7 +166,7 @@ class Group:
         names = [sheet.image_name for sheet in self.sheets]
         label_names = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
         counts = np.array([row.pixel_count for row in self.rows], np.int64)
-        present = [np.flatnonzero(c[: len(target.classes)]).tolist() for c in counts]
+        of_row, present = np.nonzero(counts[:, : len(target.classes)])
         columns = {
             "image": _encoded(images, names),
             "label": _encoded(pa.array([sheet.label for sheet in self.sheets], pa.binary()), label_names),
@@ -174,12 +174,18 @@ class Group:
             "sample_id": pa.array([row.sample_id for row in self.rows]),
             "height": pa.array([sheet.size_hw[0] for sheet in self.sheets], pa.int32()),
             "width": pa.array([sheet.size_hw[1] for sheet in self.sheets], pa.int32()),
-            "classes": pa.array(present, pa.list_(pa.int64())),
-            "pixel_count": pa.array(counts.tolist(), pa.list_(pa.int64())),
+            "classes": _lists(present, np.bincount(of_row, minlength=len(counts))),
+            "pixel_count": _lists(counts.reshape(-1), np.full(len(counts), counts.shape[1])),
         }
         for name in optional_columns(target.options):
             columns[name] = _encoded(pa.array([s.optional[name] for s in self.sheets], pa.binary()), label_names)
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _lists(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> pa.ListArray:
+    """`values` cut into lists of these lengths."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, pa.int64()))
 
 
 def _encoded(data: pa.Array, names: list[str]) -> pa.StructArray:

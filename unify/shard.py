@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -189,7 +190,8 @@ def _convert(task: Task, data: bytes) -> _Label:
 
 
 def _check_ids(counts: NDArray[np.int64], space: LabelSpace) -> None:
-    unknown = {int(i): int(counts[i]) for i in np.flatnonzero(counts) if int(i) not in space.ids}
+    known = space.ids
+    unknown = {int(i): int(counts[i]) for i in np.flatnonzero(counts) if int(i) not in known}
     if unknown:
         listed = ", ".join(f"{i} ({n} pixels)" for i, n in list(unknown.items())[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
@@ -222,9 +224,15 @@ def read_input(task: Task, path: str, into: memoryview) -> Input:
 def _open(task: Task, path: str) -> int:
     """A descriptor to read from. Links lead where planning saw them lead: within the root, unless asked for."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    file = task.root / path
     if task.follow_links:
-        return os.open(task.root / path, flags)
-    where = (task.root / path).resolve(strict=True)
+        return os.open(file, flags)
+    try:
+        return os.open(file, flags | os.O_NOFOLLOW)
+    except OSError as e:
+        if e.errno != errno.ELOOP:  # it is no link
+            raise
+    where = file.resolve(strict=True)
     if not where.is_relative_to(task.root.resolve()):
         raise error("unsafe-path", path, "leads out of the root", "copy the file there, or pass --follow-links")
     return os.open(where, flags | os.O_NOFOLLOW)
