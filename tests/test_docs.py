@@ -27,7 +27,8 @@ def commands(group: click.Group = app, path: str = "unify") -> Iterator[tuple[st
 
 
 def help_of(path: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+    names = app.context_settings["help_option_names"]
+    context = click.Context(command, info_name=path, help_option_names=names, terminal_width=100)
     return command.get_help(context)
 
 
