@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,14 +30,20 @@ def commands(group: click.Group = app, path: str = "unify") -> Iterator[tuple[st
 
 
 def help_of(path: str, command: click.Command) -> str:
-    names = app.context_settings["help_option_names"]
-    context = click.Context(command, info_name=path, help_option_names=names, terminal_width=100)
+    context = click.Context(command, info_name=path, terminal_width=100)
     return command.get_help(context)
+
+
+def printed_help(path: str) -> str:
+    """What a person sees, from a process of its own: click remembers options of earlier calls."""
+    command = [sys.executable, "-m", *path.split(), "--help"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "102"})
+    return out.stdout.rstrip()
 
 
 def page() -> str:
     parts = ["# Commands", "What `--help` says of each. Written by `python -m tests.test_docs`."]
-    parts += [f"## {path}\n\n```\n{help_of(path, command)}\n```" for path, command in commands()]
+    parts += [f"## {path}\n\n```\n{printed_help(path)}\n```" for path, _ in commands()]
     return "\n\n".join(parts) + "\n"
 
 
