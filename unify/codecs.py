@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable
 
 import deflate
 import numpy as np
 from numpy.typing import NDArray
 
 from unify.errors import error
-from unify.imagefile import MAX_PIXELS, SIGNATURE, Data, ImageHeader, Png, check_image, image_header, read_png
+from unify.imagefile import MAX_PIXELS, Data, ImageHeader, Png, check_image, image_header, png_file, read_png
 
 __all__ = ["MAX_PIXELS", "ImageHeader", "check_image", "encode_label", "image_header", "read_label", "relabel_png"]
 
@@ -146,7 +145,7 @@ def _by_pillow(png: Png) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
     _inflate(png)
     palette = [(b"PLTE", [png.palette])] if png.palette else []
-    file = _png([(b"IHDR", [png.ihdr]), *palette, (b"IDAT", png.idat)])
+    file = png_file([(b"IHDR", [png.ihdr]), *palette, (b"IDAT", png.idat)])
     try:
         with PngImageFile(io.BytesIO(file)) as image:
             ids_hw = np.asarray(image)
@@ -175,7 +174,7 @@ def _encode(
         size = deflate_tokens(tokens[:num], out)
         body = [b"\x78\x01", out[:size].data, adler.to_bytes(4)]
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return _png([(b"IHDR", [ihdr]), (b"IDAT", body)]), counts
+    return png_file([(b"IHDR", [ihdr]), (b"IDAT", body)]), counts
 
 
 def _filtered_up(lines: NDArray[np.uint8], height: int, width: int, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -185,15 +184,3 @@ def _filtered_up(lines: NDArray[np.uint8], height: int, width: int, table: NDArr
     filtered[0, 1:] = new_hw[0]
     np.subtract(new_hw[1:], new_hw[:-1], out=filtered[1:, 1:])
     return filtered
-
-
-def _png(chunks: Iterable[tuple[bytes, Iterable[Data]]]) -> bytes:
-    """A PNG file of these chunks and IEND; each is its type and the parts of its body."""
-    file: list[Data] = [SIGNATURE]
-    for name, parts in [*chunks, (b"IEND", [])]:
-        parts = list(parts)
-        crc = deflate.crc32(name)
-        for part in parts:
-            crc = deflate.crc32(part, crc)
-        file += [sum(map(len, parts)).to_bytes(4), name, *parts, crc.to_bytes(4)]
-    return b"".join(file)

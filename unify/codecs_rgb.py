@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unify.errors import error
-from unify.imagefile import MAX_PIXELS, SIGNATURE, Data, Png, image_header, read_png
+from unify.imagefile import MAX_PIXELS, Data, Png, image_header, png_file, read_png
 
 _AGAIN = "copy or download it again"
 _LAST_FILTER = 4  # PNG specification, section 9
@@ -80,11 +80,4 @@ def encode_rgb(image_hwc: NDArray[np.uint8]) -> bytes:
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     adler = deflate.adler32(lines).to_bytes(4)
     idat = (b"\x78\x01", out[:size].data, adler)
-    return b"".join((SIGNATURE, *_chunk(b"IHDR", ihdr), *_chunk(b"IDAT", *idat), *_chunk(b"IEND")))
-
-
-def _chunk(name: bytes, *parts: Data) -> tuple[Data, ...]:
-    crc = deflate.crc32(name)
-    for part in parts:
-        crc = deflate.crc32(part, crc)
-    return sum(map(len, parts)).to_bytes(4), name, *parts, crc.to_bytes(4)
+    return png_file([(b"IHDR", [ihdr]), (b"IDAT", idat)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -222,6 +222,18 @@ def _out_of_order(name: bytes, kind: Kind) -> UnifyError:
 
 def _text(name: bytes) -> str:
     return name.decode("latin-1")
+
+
+def png_file(chunks: Iterable[tuple[bytes, Iterable[Data]]]) -> bytes:
+    """A PNG file of these chunks and IEND; each is its type and the parts of its body."""
+    file: list[Data] = [SIGNATURE]
+    for name, parts in [*chunks, (b"IEND", [])]:
+        parts = list(parts)
+        crc = crc32(name)
+        for part in parts:
+            crc = crc32(part, crc)
+        file += [sum(map(len, parts)).to_bytes(4), name, *parts, crc.to_bytes(4)]
+    return b"".join(file)
 
 
 # --- JPEG (ITU-T T.81, annex B) -----------------------------------------------------------------------
