@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from blake3 import blake3
@@ -56,6 +57,38 @@ def test_what_the_system_refuses_has_its_code(tmp_path, monkeypatch, number, kin
         storage.write_file(tmp_path / "a", b"x")
     assert e.value.exit_code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_large_chunks_arrive_in_order_behind_their_writer(tmp_path):
+    chunks = [bytes([i % 251]) * (1 << k) for i, k in enumerate([3, 20, 10, 23, 17, 5, 24, 24, 24, 16, 2])]
+    with storage.new_file(tmp_path / "a") as file:
+        for i, chunk in enumerate(chunks):
+            file.write(chunk)
+            assert file.tell() == sum(map(len, chunks[: i + 1]))
+        size, digest = file.commit()
+    whole = b"".join(chunks)
+    assert (tmp_path / "a").read_bytes() == whole
+    assert (size, digest) == (len(whole), blake3(whole).hexdigest())
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 8])
+def test_a_chunk_that_cannot_be_written_is_told_at_the_latest_by_commit(tmp_path, monkeypatch, nth):
+    calls, write = 0, os.write
+
+    def fail_once(fd, data):
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", fail_once)
+    with pytest.raises(UnifyError, match="io: .*cannot write: No space left"), storage.new_file(tmp_path / "a") as file:
+        for _ in range(8):
+            file.write(bytes(1 << 22))
+        file.commit()
+    assert not list(tmp_path.iterdir())
+    assert not [t for t in threading.enumerate() if t is not threading.main_thread()], "its thread has ended"
 
 
 def test_short_writes_are_finished(tmp_path, monkeypatch):

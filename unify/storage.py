@@ -12,7 +12,9 @@ import errno
 import fcntl
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,13 +55,17 @@ def refused(operation: str, path: Path, e: OSError) -> UnifyError:
 
 #: Smaller writes are gathered to this size before they are passed on.
 _GATHER_BYTES = 1 << 16
+#: How far a writer may be ahead of the disk: about a row group.
+_AHEAD_BYTES = 1 << 25
 
 
 class NewFile:
     """A file being written: not visible under its own name before `commit`.
 
     Has what `pyarrow.PythonFile` asks of a sink (`write`, `flush`, `tell`, `close`, `closed`), and
-    hashes what passes through, so that nothing is read twice.
+    hashes what passes through, so that nothing is read twice. Large chunks are hashed and written by a
+    thread, in order, while their sender makes the next; what goes wrong with one is raised later, by
+    `commit` at the latest.
     """
 
     def __init__(self, target: Path, temporary: Path) -> None:
@@ -67,27 +73,43 @@ class NewFile:
         self._hash = blake3()
         self._size = 0
         self._pending = bytearray()
+        self._thread: ThreadPoolExecutor | None = None
+        self._on_its_way: deque[tuple[int, Future[None]]] = deque()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._fd = _do("create", temporary, os.open, temporary, flags, 0o644)
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        view = memoryview(data).cast("B")
-        self._hash.update(view)
-        self._size += len(view)
-        if len(self._pending) + len(view) <= _GATHER_BYTES:
-            self._pending += view
+        self._size += len(data)
+        if len(self._pending) + len(data) <= _GATHER_BYTES:
+            self._pending += data
         else:
             self.flush()
-            self._write(view)
-        return len(view)
+            self._send(data)
+        return len(data)
 
     def flush(self) -> None:
         """Pass on what was gathered from small writes, of which Parquet makes many."""
         pending, self._pending = self._pending, bytearray()
-        self._write(memoryview(pending))
+        if pending:
+            self._send(bytes(pending))
 
-    def _write(self, view: memoryview) -> None:
+    def _send(self, data: bytes) -> None:
+        if len(data) < _GATHER_BYTES and self._thread is None:  # a small file needs no thread
+            self._put(data)
+            return
+        self._thread = self._thread or ThreadPoolExecutor(1)
+        self._settle(_AHEAD_BYTES - len(data))
+        self._on_its_way.append((len(data), self._thread.submit(self._put, data)))
+
+    def _settle(self, allowed_bytes: int) -> None:
+        """Wait until no more than that is on its way."""
+        while self._on_its_way and sum(size for size, _ in self._on_its_way) > allowed_bytes:
+            self._on_its_way.popleft()[1].result()
+
+    def _put(self, data: bytes) -> None:
+        self._hash.update(data)
+        view = memoryview(data)
         while len(view):
             view = view[_do("write", self.temporary, os.write, self._fd, view) :]
 
@@ -97,11 +119,14 @@ class NewFile:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            if self._thread:
+                self._thread.shutdown(cancel_futures=True)
             os.close(self._fd)
 
     def commit(self) -> tuple[int, str]:
         """Sync and take the final name; the size in bytes and the BLAKE3 hex digest."""
         self.flush()
+        self._settle(0)
         _do("sync", self.temporary, os.fsync, self._fd)
         self.close()
         _do("rename", self.target, os.replace, self.temporary, self.target)
