@@ -32,7 +32,7 @@ def write_cityscapes(root: Path, train: int = 2, val: int = 1, size: Size = (64,
             save(photo(rng, ids_hw), root / f"leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png")
             label = f"{root}/gtFine/{split}/{city}/{stem}_gtFine"
             save(Image.fromarray(ids_hw), f"{label}_labelIds.png")
-            save(Image.fromarray(ids_hw.astype(np.uint16)), f"{label}_instanceIds.png")
+            save(Image.fromarray(numbered(ids_hw, range(24, 34), 1000)), f"{label}_instanceIds.png")
             save(Image.fromarray(space.palette()[ids_hw]).convert("RGBA"), f"{label}_color.png")
             write_json(f"{label}_polygons.json", {"imgHeight": size[1], "imgWidth": size[0], "objects": []})
     return root
@@ -140,7 +140,9 @@ def write_mapillary(
                 label = Image.fromarray(ids_hw).convert("P")
                 label.putpalette(space.palette()[: len(space)].tobytes())
                 save(label, root / f"{split}/{below}labels/{key}.png")
-                save(Image.fromarray(ids_hw.astype(np.uint16) * 256), root / f"{split}/{below}instances/{key}.png")
+                things = [c.id for c in space.classes if c.name.startswith("object--vehicle")]
+                instance_hw = numbered(ids_hw, things, 256, plain=256)
+                save(Image.fromarray(instance_hw), root / f"{split}/{below}instances/{key}.png")
             assert image is not None
             save(image, root / f"{split}/images/{key}.jpg")
     return root
@@ -180,6 +182,16 @@ def blocks(rng: np.random.Generator, ids: Any, size: Size) -> np.ndarray:
     width, height = size
     coarse = rng.choice(np.fromiter(ids, np.uint8), (-(-height // BLOCK_PX), -(-width // BLOCK_PX)))
     return np.kron(coarse, np.ones((BLOCK_PX, BLOCK_PX), np.uint8))[:height, :width].copy()
+
+
+def numbered(ids_hw: np.ndarray, things: Any, factor: int, plain: int = 1, first: int = 0) -> np.ndarray:
+    """(H, W) uint16 instance values: each of `things` has a number in the left half and the next in the right one;
+    other ids are there times `plain`. The lowest row is a group, without a number."""
+    height, width = ids_hw.shape
+    is_right, is_low = np.arange(width) >= width // 2, np.arange(height)[:, None] >= height - 1
+    values_hw = ids_hw.astype(np.uint16) * plain
+    number_hw = ids_hw.astype(np.uint16) * factor + first + is_right.astype(np.uint16)
+    return np.where(np.isin(ids_hw, list(things)) & ~is_low, number_hw, values_hw).astype(np.uint16)
 
 
 def photo(rng: np.random.Generator, ids_hw: np.ndarray) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from unify.spaces import load_space
 
-from .layouts import Size, blocks, photo, save, write_json
+from .layouts import Size, blocks, numbered, photo, save, write_json
 
 SIZE = (64, 32)
 STREET_IDS = range(34)  # Cityscapes' ids that are ever drawn
@@ -31,7 +31,7 @@ def write_coarse(root: Path, train: int = 1, val: int = 1, extra: int = 2, size:
             save(photo(rng, ids_hw), root / f"leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png")
             label = f"{root}/gtCoarse/{split}/{city}/{stem}_gtCoarse"
             save(Image.fromarray(ids_hw), f"{label}_labelIds.png")
-            save(Image.fromarray(ids_hw.astype(np.uint16)), f"{label}_instanceIds.png")
+            save(Image.fromarray(numbered(ids_hw, range(24, 34), 1000)), f"{label}_instanceIds.png")
             save(Image.fromarray(ids_hw).convert("RGBA"), f"{label}_color.png")
             write_json(f"{label}_polygons.json", {"imgHeight": size[1], "imgWidth": size[0], "objects": []})
     return root
@@ -47,7 +47,8 @@ def write_kitti(root: Path, train: int = 3, size: Size = SIZE, seed: int = 0) ->
         save(photo(rng, ids_hw), root / f"testing/image_2/{i:06d}_10.png")
         save(Image.fromarray(ids_hw), root / f"training/semantic/{i:06d}_10.png")
         save(Image.fromarray(ids_hw).convert("RGB"), root / f"training/semantic_rgb/{i:06d}_10.png")
-        save(Image.fromarray(ids_hw.astype(np.uint16) << 8), root / f"training/instance/{i:06d}_10.png")
+        instance_hw = numbered(ids_hw, [*range(24, 34), 11], 256, plain=256, first=1)  # 11 is building
+        save(Image.fromarray(instance_hw), root / f"training/instance/{i:06d}_10.png")
     return root
 
 

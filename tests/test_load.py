@@ -88,7 +88,7 @@ def test_pixels(roots, version, seen):
 
 
 def test_the_statistics_are_a_config(seen):
-    assert seen["stats"] == ["source", "split", "class_id", "class", "pixels", "images"]
+    assert seen["stats"] == ["source", "split", "class_id", "class", "pixels", "images", "instances"]
 
 
 def test_unify_load_by_name_and_path(version, monkeypatch):

@@ -282,8 +282,8 @@ def test_the_other_rules_to_cityscapes19():
     assert rules_by_position("idd", "cityscapes19") == named(CITYSCAPES_19, IDD_CS_TRAIN_IDS)
     assert load_mapping("bdd100k", "cityscapes19").rules == load_mapping("bdd100k", "bdd19").rules
     assert mapped_spaces("cityscapes19") == (
-        "bdd100k", "camvid-32", "camvid-segnet", "cityscapes", "idd", "mapillary-v1.2",
-        "wilddash-public-02", "wilddash-v2p0",
+        "bdd100k", "camvid-32", "camvid-segnet", "cityscapes", "idd", "mapillary-v1.2", "mapillary-v2.0",
+        "mapillary123", "mapillary65", "wilddash-public-02", "wilddash-v2p0",
     )  # fmt: skip
 
 
@@ -323,3 +323,49 @@ def test_a_table_lookup_says_what_the_rules_say():
     assert table.dtype == np.uint8 and table.shape == (256,)
     assert names[table[7]] == "road" and names[table[26]] == "car"
     assert table[255] == table[0] == table[9] == 255, "license plate, unlabeled, parking"
+
+
+# The same table as it is printed: id, class, labels.
+PRINTED_TABLE_4 = """
+0 | Road | Road, Bike Lane, Crosswalk plain, Rail Track, Service Lane, Lane Marking Crosswalk, Lane Marking General
+1 | Sidewalk | Sidewalk, Curb, Curb cut
+2 | Building | Building
+3 | Wall | Wall
+4 | Fence | Fence, Guard Rail, Barrier
+5 | Pole | Pole, Utility Pole, Traffic Sign Frame
+6 | Traffic light | Traffic Light
+7 | Traffic sign | Traffic Sign Front
+8 | Vegetation | Vegetation
+9 | Terrain | Terrain
+10 | Sky | Sky
+11 | Person | Person
+12 | Rider | Bicyclist, Motorcyclist, Other Rider
+13 | Car | Car Other Vehicle
+14 | Truck | Truck
+15 | Bus | Bus
+16 | Train | N/A
+17 | Motorcycle | Motorcycle
+18 | Bicycle | Bicycle
+"""
+#: What is printed → the labels of the config's readable names that it is read as.
+READ_AS = {
+    "Car Other Vehicle": ["car", "other vehicle"],  # a comma is lost
+    "Traffic Sign Front": ["traffic sign"],  # "Traffic Sign (Front)", which our spaces shorten
+    "Crosswalk plain": ["crosswalk - plain"],
+    "Lane Marking Crosswalk": ["lane marking - crosswalk"],
+    "Lane Marking General": ["lane marking - general"],
+    "N/A": [],
+}
+
+
+def test_table_4_as_printed_rule_by_rule():
+    rows = [[cell.strip() for cell in line.split("|")] for line in PRINTED_TABLE_4.strip().splitlines()]
+    assert [(int(i), name.lower()) for i, name, _ in rows] == list(enumerate(CITYSCAPES_19))
+    printed = [(name.lower(), label.strip()) for _, name, labels in rows for label in labels.split(",")]
+    assert set(READ_AS) <= {label for _, label in printed}
+    expected = {read: (name,) for name, label in printed for read in READ_AS.get(label, [label.lower()])}
+    assert len(expected) == 33 and set(expected) <= set(MAPILLARY_65)
+    readable = load_mapping("mapillary-v1.2", "mapillary65").rules
+    for raw, rule in load_mapping("mapillary-v1.2", "cityscapes19").rules.items():
+        assert rule == (expected.get(readable[raw][0], ()) if readable[raw] else ()), raw
+    assert load_mapping("mapillary65", "cityscapes19").rules == {n: expected.get(n, ()) for n in MAPILLARY_65}

@@ -45,7 +45,7 @@ class Artifact:
         return self.taxonomy.null_mask
 
     def stats(self) -> pa.Table:
-        """Rows of source, split, class_id, class, pixels, images: `stats.parquet`."""
+        """Rows of source, split, class_id, class, pixels, images, instances: `stats.parquet`."""
         return self.table("stats.parquet")
 
     def inputs(self) -> pa.Table:

@@ -82,7 +82,7 @@ def _has_same_inputs(plan: Plan, version: Artifact) -> bool:
 
     def same(item: tuple[Path, Any]) -> bool:
         root, sample = item
-        now = (storage.hash_file(root / sample.image)[1], storage.hash_file(root / sample.label)[1])
+        now = tuple(storage.hash_file(root / path)[1] for path in sample.files)
         return digests.get(sample.sample_id) == now
 
     with ThreadPoolExecutor() as pool:
@@ -94,7 +94,7 @@ def _changed_meanwhile(plan: Plan, receipts: Sequence[Receipt]) -> Iterator[Prob
     for receipt in receipts:
         root = roots[receipt.path]
         for row in receipt.rows:
-            for file in (row.image, row.label):
+            for file in row.files:
                 if changed(root, file):
                     fix = "let nothing write to the raw data, and build again"
                     yield from under(

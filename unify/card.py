@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from unify import __version__
+from unify.centroids import TILE_PX
 from unify.features import card_features, columns
+from unify.licences import hub_licence, notice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 _COLUMN_TEXT = {
     "image": "the source's own file, byte for byte",
     "label": "8-bit gray PNG; pixel = class id, {void} = void",
+    "centroid_class": "per tile of {tile}x{tile} pixels, row by row, the classes in it",
+    "centroid_y": "and the mean row of each one's pixels in that tile, in pixels of the whole image",
+    "centroid_x": "and their mean column",
+    "instance": "16-bit gray PNG of the source's own instance values; null where it does not tell things apart",
+    "instance_count": "distinct instances per class, as `pixel_count`; null without `instance`",
     "label_source": "8-bit gray PNG; pixel = the source's own id",
     "erased": "8-bit gray PNG; 255 where the image was filled in, 0 where it is as it was",
     "source": "which dataset the sample is from",
@@ -47,18 +54,45 @@ def _head(outline: Outline, splits: Mapping[str, Mapping[str, int]]) -> str:
         if files:
             configs.append({"config_name": source, "data_files": files})
     features = card_features(outline.options, list(outline.origins), names)
+    titles = " + ".join(origin.title for origin in outline.origins.values())
+    licence = hub_licence(_facts(outline))
     head = {
-        "pretty_name": outline.name,
-        "license": "other",
+        "pretty_name": f"{titles} in {outline.taxonomy.space.name}",
+        "license": licence,
+        **({"license_name": "terms-of-the-sources", "license_link": "README.md"} if licence == "other" else {}),
         "task_categories": ["image-segmentation"],
+        "task_ids": ["semantic-segmentation"],
+        "size_categories": [_size_category(sum(n for per_split in splits.values() for n in per_split.values()))],
+        "annotations_creators": sorted({_annotator(origin.generated) for origin in outline.origins.values()}),
+        "source_datasets": ["extended"],
         "tags": ["semantic-segmentation", "multi-dataset", "unify"],
         "configs": configs,
+        # no `splits` in dataset_info: `datasets` would then refuse every load with `filters=`, for its count of rows
         "dataset_info": [{"config_name": c["config_name"], "features": features} for c in configs],
     }
-    configs += [{"config_name": name, "data_files": f"{name}.parquet"} for name in ("stats", *outline.tables)]
+    configs += [
+        {"config_name": name, "data_files": f"{name}.parquet"} for name in ("stats", "cooccurrence", *outline.tables)
+    ]
     # no aliases: each config spells its features out, as the Hub writes them
     dumper = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
     return yaml.dump(head, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _facts(outline: Outline) -> dict[str, dict[str, bool]]:
+    return {name: {"generated": origin.generated} for name, origin in outline.origins.items()}
+
+
+def _annotator(generated: bool) -> str:
+    return "machine-generated" if generated else "expert-generated"
+
+
+def _size_category(images: int) -> str:
+    """As the Hub names them: n<1K, 1K<n<10K, ... 1M<n<10M."""
+    steps = ["1K", "10K", "100K", "1M", "10M"]
+    for i, step in enumerate(steps):
+        if images < 10 ** (i + 3):
+            return f"{steps[i - 1]}<n<{step}" if i else f"n<{step}"
+    return "n>10M"
 
 
 def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, Mapping[str, int]]) -> str:
@@ -69,6 +103,8 @@ def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, 
         f"# {outline.name} {version}",
         f"{letters} in one label space, `{space.name}`: {len(space)} classes. Built with unify {__version__}.",
     ]
+    if outline.taxonomy.variants:
+        parts.append(f"Mapped by these variants of the tables: {', '.join(outline.taxonomy.variants)}.")
     parts += outline.notes
     if generated:
         parts.append(f"**Generated images**, not the real dataset: {', '.join(generated)} (`unify sample`).")
@@ -77,18 +113,19 @@ def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, 
         'dataset = datasets.load_dataset("PATH")          # all sources\n'
         f'dataset = datasets.load_dataset("PATH", "{next(iter(outline.origins))}")  # one of them\n```',
         "`taxonomy.json` holds the label space, each source's rules and null mask (which classes it annotates "
-        "at all); `stats.parquet` pixels and images per class; `inputs.parquet` the BLAKE3 of every raw file; "
-        "`manifest.json` that of every file here.",
+        "at all); `stats.parquet` pixels, images and instances per class; `cooccurrence.parquet` how many images "
+        "show two classes; `inputs.parquet` the BLAKE3 of every raw file; `manifest.json` that of every file here.",
         "## Sources\n\n" + _source_table(outline, splits),
         "## Columns\n\n"
         + _table(
             ["column", "holds"],
-            [[f"`{c}`", texts[c].format(void=space.void)] for c in columns(outline.options)],
+            [[f"`{c}`", texts[c].format(void=space.void, tile=TILE_PX)] for c in columns(outline.options)],
         ),
         "## Classes\n\n" + _class_table(outline, stats),
         "## Licences and citation\n\n"
-        "The images and labels stay under their datasets' own terms, most of which forbid passing them on. "
-        "Cite the datasets:\n\n"
+        "Images and labels stay under their datasets' own terms; what was found of these, without warranty:\n\n"
+        + "\n".join(f"- {line}" for line in notice(_facts(outline), outline.origins))
+        + "\n\nCite the datasets:\n\n"
         + "\n".join(
             f"- {origin.title}: {origin.citation} Terms: {origin.license}." for origin in outline.origins.values()
         ),

@@ -89,6 +89,29 @@ def encode_label(
     return _encode(lines_hw.reshape(-1), height, width, _SAME_IDS if table is None else table)
 
 
+def read_ids16(data: Data, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint16]:
+    """Decode a 16-bit gray PNG, such as instance images are: (H, W) uint16.
+
+    Raises `UnifyError`: bad-label (damaged, truncated, another kind of PNG), image-too-large.
+    """
+    png = _label(data, max_pixels)
+    if png.header.mode != "gray" or png.header.bits != 16:
+        found = f"{png.header.bits} bits a value" if png.header.mode == "gray" else "a palette"
+        raise error("bad-label", "", f"{found} where gray of 16 bits is due", "use the file of instance ids")
+    return _by_pillow(png).astype(np.uint16, copy=False)
+
+
+def encode_ids16(ids_hw: NDArray[np.uint16]) -> bytes:
+    """Encode (H, W) uint16 as a 16-bit gray PNG: the same bytes for the same values."""
+    height, width = ids_hw.shape
+    rows = ids_hw.astype(">u2").view(np.uint8)
+    filtered = np.full((height, 2 * width + 1), 2, np.uint8)  # filter type 2, Up
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    ihdr = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    return png_file([(b"IHDR", [ihdr]), (b"IDAT", [deflate.zlib_compress(filtered, 6)])])
+
+
 def _label(data: Data, max_pixels: int) -> Png:
     png = read_png(data, "bad-label", max_pixels)
     if png.header.mode in _FOUND:

@@ -161,7 +161,7 @@ def _publish(
         previous.manifest if previous else None,
         input_digests(previous.inputs()) if previous else {},
         outline.recipe,
-        {row.sample_id: (row.image.blake3, row.label.blake3) for r in receipts for row in r.rows},
+        {row.sample_id: tuple(file.blake3 for file in row.files) for r in receipts for row in r.rows},
     )
     _remove_strays(tree, receipts)
     files = {r.path: File(r.size, r.blake3) for r in receipts if r.rows}

@@ -6,6 +6,7 @@ shards are checked against its manifest before they are read.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ from unify.describe import Origin, Outline, Part
 from unify.errors import error
 from unify.features import optional_columns
 from unify.imagefile import Data
+from unify.instances import COUNT
 from unify.manifest import File
 from unify.plan import ENCODING, FORMAT, SHARD_BYTES, Shard, digest_of
-from unify.rows import Group, Input, Receipt, Row, Sheet, Target, finished, room_for, row_groups, write_shard
+from unify.rows import Cell, Group, Input, Receipt, Row, Sheet, Target, finished, room_for, row_groups, write_shard
 from unify.sources import SOURCES, Source
 from unify.taxonomy import Taxonomy
 
@@ -42,18 +44,19 @@ class Sample:
     pixel_count: tuple[int, ...]
     image: Input
     label: Input
+    instance: Input | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row with its images, all encoded; `optional` holds those of the optional columns."""
+    """A row with its images, all encoded; `optional` holds the optional columns."""
 
     sample_id: str
     size_hw: tuple[int, int]
     image_name: str
     image: Data
     label: bytes
-    optional: Mapping[str, bytes]
+    optional: Mapping[str, Cell]
     pixel_count: tuple[int, ...]
 
 
@@ -104,12 +107,18 @@ def samples_of(parent: Artifact) -> list[Sample]:
         rows = zip(*columns, _counts(table["pixel_count"].combine_chunks()), strict=True)
         for index, (sample_id, height, width, counts) in enumerate(rows):
             fact = facts[sample_id]
-            image, label = (
-                Input(fact[k], fact[f"{k}_bytes"], fact[f"{k}_blake3"], mtime_ns=0) for k in ("image", "label")
-            )
+            image, label = _input(fact, "image"), _input(fact, "label")
+            assert image and label, "every row has both"
             place = (fact["source"], fact["split"], shard, index)
-            found.append(Sample(sample_id, *place, (height, width), counts, image, label))
+            found.append(Sample(sample_id, *place, (height, width), counts, image, label, _input(fact, "instance")))
     return found
+
+
+def _input(fact: Mapping[str, Any], kind: str) -> Input | None:
+    """A raw file of a row of `inputs.parquet`, None if there was none."""
+    if fact.get(kind) is None:
+        return None
+    return Input(fact[kind], fact[f"{kind}_bytes"], fact[f"{kind}_blake3"], mtime_ns=0)
 
 
 def derivation(
@@ -231,7 +240,13 @@ def make_shard(task: Task) -> Receipt:
         size = len(new.image)
         group.room(size)[:] = new.image
         sheet = Sheet(new.image_name, new.size_hw, new.label, new.optional)
-        group.add(size, sheet, Row(sample.sample_id, sample.image, sample.label, new.pixel_count))
+        row = Row(sample.sample_id, sample.image, sample.label, new.pixel_count)
+        if "instances" in task.target.options:
+            count = new.optional[COUNT]
+            row = dataclasses.replace(
+                row, instance=sample.instance, instance_count=None if count is None else tuple(count)
+            )
+        group.add(size, sheet, row)
 
     records = (record for record in read_records(task) if record.sample_id in samples)
     room = room_for(sample.image.size for sample in task.samples)
@@ -259,8 +274,9 @@ def read_records(task: Task) -> Iterator[Record]:
             start = stop
 
 
-def _rows(batch: pa.RecordBatch, optional: Sequence[str]) -> Iterator[Record]:
-    data = {name: batch[name].field("bytes") for name in ("image", "label", *optional)}
+def _rows(batch: pa.RecordBatch, optional: Mapping[str, str]) -> Iterator[Record]:
+    image, label = (batch[name].field("bytes") for name in ("image", "label"))
+    more = {name: batch[name].field("bytes") if kind == "image" else batch[name] for name, kind in optional.items()}
     facts = (batch["sample_id"], batch["height"], batch["width"], batch["image"].field("path"))
     rows = zip(*(column.to_pylist() for column in facts), _counts(batch["pixel_count"]), strict=True)
     for i, (sample_id, height, width, name, counts) in enumerate(rows):
@@ -268,9 +284,9 @@ def _rows(batch: pa.RecordBatch, optional: Sequence[str]) -> Iterator[Record]:
             sample_id=sample_id,
             size_hw=(height, width),
             image_name=name,
-            image=memoryview(data["image"][i].as_buffer()).cast("B"),
-            label=data["label"][i].as_py(),
-            optional={column: data[column][i].as_py() for column in optional},
+            image=memoryview(image[i].as_buffer()).cast("B"),
+            label=label[i].as_py(),
+            optional={name: column[i].as_py() for name, column in more.items()},
             pixel_count=counts,
         )
 

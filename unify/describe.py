@@ -69,10 +69,12 @@ def describe(outline: Outline, version: str, receipts: Sequence[Receipt]) -> dic
     """Name → bytes of every file of a version but its shards and its manifest."""
     taxonomy = outline.taxonomy
     stats = count(outline, receipts)
+    together = cooccurrence(outline, receipts)
     return {
         "taxonomy.json": _json(taxonomy.to_json()),
         "id2label.json": _json(taxonomy.id2label()),
         "stats.parquet": to_parquet(stats),
+        "cooccurrence.parquet": to_parquet(together),
         "inputs.parquet": to_parquet(inputs(outline, receipts)),
         **{f"{name}.parquet": to_parquet(table) for name, table in outline.tables.items()},
         "README.md": card(outline, version, stats, splits(outline, receipts)).encode(),
@@ -123,27 +125,66 @@ def code_names(taxonomy: Taxonomy) -> list[str]:
 
 
 def count(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
-    """Rows of source, split, class_id, class, pixels, images; class_id is the pixel value, 255 for void."""
+    """Rows of source, split, class_id, class, pixels, images, instances; class_id is the pixel value, 255 for void.
+
+    `instances` is null where the source does not tell things apart, or nobody asked.
+    """
     names = code_names(outline.taxonomy)
     ids = [*range(len(names) - 1), outline.taxonomy.space.void]
+    zeros = np.zeros(len(names), np.int64)
     pixels: dict[tuple[str, str], NDArray[np.int64]] = {}
     images: dict[tuple[str, str], NDArray[np.int64]] = {}
+    instances: dict[tuple[str, str], NDArray[np.int64]] = {}
     for part, row in _rows(outline, receipts):
         key, counts = (part.source, part.split), np.array(row.pixel_count, np.int64)
-        pixels[key] = pixels.get(key, np.zeros_like(counts)) + counts
-        images[key] = images.get(key, np.zeros_like(counts)) + (counts > 0)
-    table: dict[str, list[Any]] = {n: [] for n in ("source", "split", "class_id", "class", "pixels", "images")}
-    for source, split in pixels:
-        values = (pixels[source, split].tolist(), images[source, split].tolist())
-        for class_id, name, n_pixels, n_images in zip(ids, names, *values, strict=True):
-            for column, value in zip(table.values(), (source, split, class_id, name, n_pixels, n_images), strict=True):
+        pixels[key] = pixels.get(key, zeros) + counts
+        images[key] = images.get(key, zeros) + (counts > 0)
+        if row.instance_count is not None:
+            instances[key] = instances.get(key, zeros) + np.array(row.instance_count, np.int64)
+    types = {"source": pa.string(), "split": pa.string(), "class_id": pa.int64(), "class": pa.string()}
+    types |= dict.fromkeys(("pixels", "images", "instances"), pa.int64())
+    table: dict[str, list[Any]] = {name: [] for name in types}
+    for key in pixels:
+        n_instances = instances[key].tolist() if key in instances else [None] * len(names)
+        values = zip(ids, names, pixels[key].tolist(), images[key].tolist(), n_instances, strict=True)
+        for row_values in values:
+            for column, value in zip(table.values(), (*key, *row_values), strict=True):
                 column.append(value)
-    types = [pa.string(), pa.string(), pa.int64(), pa.string(), pa.int64(), pa.int64()]
-    return pa.table([pa.array(v, t) for v, t in zip(table.values(), types, strict=True)], names=list(table))
+    return pa.table([pa.array(table[name], kind) for name, kind in types.items()], names=list(types))
+
+
+def cooccurrence(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
+    """Rows of source, split, class_a, class_b, images: how many images show both classes.
+
+    Each pair that any image shows once, class_a being the one with the lower id. Sets and void are no classes.
+    """
+    names = outline.taxonomy.space.names
+    shown: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+    for part, row in _rows(outline, receipts):
+        shown.setdefault((part.source, part.split), []).append(row.pixel_count[: len(names)])
+    table: dict[str, list[Any]] = {name: [] for name in ("source", "split", "class_a", "class_b", "images")}
+    for (source, split), counts in shown.items():
+        present = (np.array(counts, np.int64) > 0).astype(np.float64)  # BLAS; exact for up to 2**53 images
+        together = np.triu(present.T @ present, 1)
+        first, second = np.nonzero(together)
+        table["source"] += [source] * len(first)
+        table["split"] += [split] * len(first)
+        table["class_a"] += [names[i] for i in first.tolist()]
+        table["class_b"] += [names[i] for i in second.tolist()]
+        table["images"] += together[first, second].astype(np.int64).tolist()
+    text = pa.string()
+    return pa.table(
+        [pa.array(values, pa.int64() if name == "images" else text) for name, values in table.items()],
+        names=list(table),
+    )
 
 
 def inputs(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
-    """A row a sample: its shard, and path, bytes and BLAKE3 of its image and label in the raw root."""
+    """A row a sample: its shard, and path, bytes and BLAKE3 of its image and label in the raw root.
+
+    With instances, the same of the instance image; null where there is none.
+    """
+    has_instances = "instances" in outline.options
     rows = [
         {
             "source": part.source,
@@ -156,16 +197,27 @@ def inputs(outline: Outline, receipts: Sequence[Receipt]) -> pa.Table:
             "label": row.label.path,
             "label_bytes": row.label.size,
             "label_blake3": row.label.blake3,
+            **(_instance_facts(row) if has_instances else {}),
         }
         for part, row in _rows(outline, receipts)
     ]
-    return pa.Table.from_pylist(rows)
+    if not has_instances:
+        return pa.Table.from_pylist(rows)
+    types = {name: pa.int64() if name.endswith("_bytes") else pa.string() for name in rows[0]}
+    return pa.Table.from_pylist(rows, pa.schema(list(types.items())))
 
 
-def input_digests(table: pa.Table) -> dict[str, tuple[str, str]]:
-    """From an `inputs` table: sample_id → BLAKE3 of image and label."""
-    names = ("sample_id", "image_blake3", "label_blake3")
-    return {s: (image, label) for s, image, label in zip(*(table[n].to_pylist() for n in names), strict=True)}
+def _instance_facts(row: Row) -> dict[str, Any]:
+    file = row.instance
+    names = ("instance", "instance_bytes", "instance_blake3")
+    return dict(zip(names, (file.path, file.size, file.blake3) if file else (None, None, None), strict=True))
+
+
+def input_digests(table: pa.Table) -> dict[str, tuple[str, ...]]:
+    """From an `inputs` table: sample_id → BLAKE3 of image and label, and of the instance image if there is one."""
+    names = [f"{kind}_blake3" for kind in ("image", "label", "instance") if kind in table.column_names]
+    rows = zip(table["sample_id"].to_pylist(), *(table[name].to_pylist() for name in names), strict=True)
+    return {sample_id: tuple(filter(None, digests)) for sample_id, *digests in rows}
 
 
 def _json(value: Any) -> bytes:

@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 
 from unify import codecs
 from unify.artifact import Artifact
+from unify.centroids import COLUMNS as CENTROIDS
 from unify.codecs_rgb import encode_rgb, read_rgb
 from unify.commit import Job
 from unify.derive import Record, Sample, Step, Task, derivation, samples_of
 from unify.errors import Problem, UnifyError, error
+from unify.rows import Cell
 from unify.sources import SOURCES, Source
 from unify.spaces import VOID, LabelSpace, attempt, did_you_mean, quoted
 
@@ -105,7 +107,16 @@ class Erase:
         png, _ = codecs.relabel_png(record.label, table, max_pixels=height * width)
         counts = [0 if i in self.ids else n for i, n in enumerate(record.pixel_count)]
         counts[-1] += sum(record.pixel_count[i] for i in self.ids)
-        return dataclasses.replace(record, label=png, pixel_count=tuple(counts))
+        optional = {**record.optional, **self._other_centroids(record)}
+        return dataclasses.replace(record, label=png, pixel_count=tuple(counts), optional=optional)
+
+    def _other_centroids(self, record: Record) -> dict[str, Cell]:
+        """The columns of centroids, if there are any, without those of the erased classes."""
+        if CENTROIDS[0] not in record.optional:
+            return {}
+        rows = zip(*(record.optional[name] or () for name in CENTROIDS), strict=True)
+        kept = [row for row in rows if row[0] not in self.ids]
+        return {name: [row[i] for row in kept] for i, name in enumerate(CENTROIDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +215,7 @@ def _erasure(
         what = f"no image of {parent.manifest.name} {parent.manifest.version} shows {quoted(names)}"
         raise error("usage", "", what, "choose other classes or splits; `unify stats` counts them")
     kept = touched if options.only_touched else chosen
-    lost = {"native"} if options.labels == "void" else set()  # native ids tell the erased classes
+    lost = {"native", "instances"} if options.labels == "void" else set()  # these tell the erased classes
     step = Step(
         name=name,
         operation={

@@ -25,9 +25,18 @@ COLUMNS = {
     "classes": "classes",  # classes present, in id order
     "pixel_count": "int64s",  # pixels per code; void last
 }
-#: Optional columns, by the option that adds them: all are images.
+#: Optional columns, by the option that adds them.
 OPTIONAL = {
+    "centroids": {  # of each tile and class in it: which class, and the mean position of its pixels
+        "centroid_class": "classes",
+        "centroid_y": "int32s",
+        "centroid_x": "int32s",
+    },
     "erased": {"erased": "image"},  # 8-bit gray PNG: 255 where the image was filled in, else 0
+    "instances": {  # both null where the source does not tell things apart
+        "instance": "image",  # 16-bit gray PNG of the source's own values
+        "instance_count": "int64s",  # distinct instances per code; void last
+    },
     "native": {"label_source": "image"},  # 8-bit gray PNG of the source's own ids
 }
 
@@ -40,9 +49,9 @@ def columns(options: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def optional_columns(options: Sequence[str]) -> list[str]:
-    """The columns that `options` add."""
-    return [name for option in options for name in OPTIONAL[option]]
+def optional_columns(options: Sequence[str]) -> dict[str, str]:
+    """The columns that `options` add, and what each holds."""
+    return {name: kind for option in options for name, kind in OPTIONAL[option].items()}
 
 
 def _feature(kind: str, sources: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
@@ -52,8 +61,8 @@ def _feature(kind: str, sources: Sequence[str], classes: Sequence[str]) -> dict[
         return {"names": list(sources), "_type": "ClassLabel"}
     if kind == "classes":
         return {"feature": {"names": list(classes), "_type": "ClassLabel"}, "_type": "List"}
-    if kind == "int64s":
-        return {"feature": {"dtype": "int64", "_type": "Value"}, "_type": "List"}
+    if kind in ("int32s", "int64s"):
+        return {"feature": {"dtype": kind.removesuffix("s"), "_type": "Value"}, "_type": "List"}
     return {"dtype": kind, "_type": "Value"}
 
 
@@ -66,6 +75,7 @@ def card_features(options: Sequence[str], sources: Sequence[str], classes: Seque
     forms: dict[str, dict[str, Any]] = {
         "source": {"dtype": _class_label(sources)},
         "classes": {"list": _class_label(classes)},
+        "int32s": {"list": "int32"},
         "int64s": {"list": "int64"},
     }
     return [{"name": name, **forms.get(kind, {"dtype": kind})} for name, kind in columns(options).items()]
@@ -82,6 +92,7 @@ def arrow_schema(options: Sequence[str], sources: Sequence[str], classes: Sequen
         "string": pa.string(),
         "int32": pa.int32(),
         "classes": pa.list_(pa.int64()),
+        "int32s": pa.list_(pa.int32()),
         "int64s": pa.list_(pa.int64()),
     }
     chosen = columns(options)

@@ -32,7 +32,6 @@ SOI, EOI, SOS, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in entropy-coded data: neither stuffing nor restart
 _EXIF, _XMP, _XMP_TEXT = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"XML:com.adobe.xmp\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
-_UINT32 = struct.Struct(">I").unpack_from
 _AGAIN = "copy or download it again"
 
 
@@ -122,12 +121,12 @@ def read_png(data: Data, kind: Kind, max_pixels: int) -> Png:
     idat: list[memoryview] = []
     exif = xmp = 0
     previous = b""
-    for name, start, end in _chunks(view, kind):
-        body = view[start:end]
+    for name, bodies in _chunks(view, kind):
+        body = bodies[0]
         if name == b"IDAT":
             if idat and previous != b"IDAT":
                 raise _out_of_order(name, kind)
-            idat.append(body)
+            idat += bodies
         elif name == b"PLTE":
             if palette or idat:
                 raise _out_of_order(name, kind)
@@ -135,7 +134,7 @@ def read_png(data: Data, kind: Kind, max_pixels: int) -> Png:
                 raise error(kind, "", f"its palette has {len(body)} bytes, not 3 for each colour", _AGAIN)
             palette = body
         elif name == b"IHDR":
-            if start != 16:
+            if previous:
                 raise _out_of_order(name, kind)
         elif name == b"eXIf":
             exif = exif or _exif_orientation(body)
@@ -167,23 +166,23 @@ def _png_header(view: memoryview, kind: Kind, max_pixels: int) -> tuple[ImageHea
     return ImageHeader("png", width, height, PNG_MODES[color], bits), bool(methods[2])
 
 
-def _chunks(view: memoryview, kind: Kind) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of the body of each chunk to IEND, its CRC-32 checked."""
+def _chunks(view: memoryview, kind: Kind) -> Iterator[tuple[bytes, list[memoryview]]]:
+    """Type and body of each chunk to IEND, its CRC-32 checked; chunks in a row that are alike come together."""
     at, name, size = 8, b"", len(view)
     while name != b"IEND":
         if at + 12 > size:
             raise error(kind, "", f"truncated: it ends after {size} bytes, without an IEND chunk", _AGAIN)
         length, name = struct.unpack_from(">I4s", view, at)
-        end = at + 8 + length
-        if end + 4 > size:
+        stride = length + 12
+        if at + stride > size:
             raise error(kind, "", f"truncated: it ends after {size} bytes, inside its {_text(name)} chunk", _AGAIN)
-        run = _alike(view, at, length + 12) if name == b"IDAT" else 1
-        for body in range(at + 8, at + 8 + run * (length + 12), length + 12):
-            end = body + length
-            if crc32(view[body - 4 : end]) != _UINT32(view, end)[0]:
-                raise _damaged(name, kind)
-            yield name, body, end
-        at = end + 4
+        run = _alike(view, at, stride) if name == b"IDAT" else 1
+        after = at + run * stride
+        given = np.ndarray(run, ">u4", view, at + 8 + length, stride).tolist()
+        if given != [crc32(view[start : start + length + 4]) for start in range(at + 4, after, stride)]:
+            raise _damaged(name, kind)
+        yield name, [view[start : start + length] for start in range(at + 8, after, stride)]
+        at = after
     if length:
         raise error(kind, "", f"its IEND chunk has {length} bytes, not 0", _AGAIN)
 

@@ -94,15 +94,15 @@ def version_key(version: str) -> tuple[int, int, int] | None:
 
 def next_version(
     previous: Manifest | None,
-    previous_inputs: Mapping[str, tuple[str, str]],
+    previous_inputs: Mapping[str, tuple[str, ...]],
     recipe: Mapping[str, Any],
-    inputs: Mapping[str, tuple[str, str]],
+    inputs: Mapping[str, tuple[str, ...]],
 ) -> str:
     """The number after `previous` that says what changed.
 
     MAJOR when a pixel or label of a known sample may differ or a sample is gone; MINOR when only samples
     or columns were added; PATCH when only the encoding changed. `inputs` maps sample_id to the BLAKE3
-    of its image and label file.
+    of its image and label file, and of its file of instances where it has one.
     """
     if previous is None:
         return "1.0.0"
@@ -111,7 +111,7 @@ def next_version(
     major, minor, patch = key
     before, after = previous.recipe, recipe
     same_meaning = all(before.get(part) == after.get(part) for part in ("taxonomy", "adapters", "steps"))
-    kept = all(inputs.get(sample) == files for sample, files in previous_inputs.items())
+    kept = all(inputs.get(sample, ())[: len(files)] == files for sample, files in previous_inputs.items())
     columns_kept = set(before["options"]) <= set(after["options"])
     if not (same_meaning and kept and columns_kept):
         return f"{major + 1}.0.0"

@@ -2,6 +2,9 @@
 
 A mapping has a rule for every source class: one target class, none (void), or several, which says
 "one of these, the source does not tell which". Mappings are data, `mappings/to_<target>/<source>.yaml`.
+
+Where a published table can be read in two ways, or two publications differ, the other way is a variant: a file
+`mappings/to_<target>/<source>@<variant>.yaml` with the rules that it has otherwise, and why.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from unify.errors import Problem, UnifyError, error
 from unify.spaces import (
+    ALIASES,
     VOID,
     LabelSpace,
     attempt,
@@ -24,9 +28,12 @@ from unify.spaces import (
     find_files,
     folders,
     load_space,
+    odd_name,
     origin_of,
     quoted,
+    read_aliases,
     read_space,
+    resolve,
     space_names,
 )
 from unify.yamlfile import read_yaml
@@ -38,6 +45,7 @@ Rule = tuple[str, ...]  #: () = void, one name, or several = "one of these", in 
 class Mapping:
     """`rules`: source class -> target classes, for every source class, in the source's order.
 
+    `variants`: names of those that had a part in the rules, sorted.
     Raises `UnifyError` (bad-mapping, bad-space) with everything that is wrong.
     """
 
@@ -45,6 +53,7 @@ class Mapping:
     target: LabelSpace
     rules: dict[str, Rule]
     origin: str = field(default="", compare=False)
+    variants: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         origin = self.origin or f"mapping {self.source.name} to {self.target.name}"
@@ -53,6 +62,7 @@ class Mapping:
         position = {name: i for i, name in enumerate(self.target.names)}
         rules = {name: tuple(sorted(self.rules[name], key=position.__getitem__)) for name in self.source.names}
         object.__setattr__(self, "rules", rules)
+        object.__setattr__(self, "variants", tuple(sorted(set(self.variants))))
 
     @property
     def sets(self) -> tuple[Rule, ...]:
@@ -76,6 +86,21 @@ class Mapping:
         for raw_id, code in self.by_id(codes).items():
             table[raw_id % 256] = code
         return table
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Another reading of a mapping: the `rules` (source class -> target classes) that it has otherwise.
+
+    `why`: what the table leaves open; `reference`: where these rules are from; `base`: the mapping it differs from.
+    """
+
+    name: str
+    base: Mapping
+    rules: dict[str, Rule]
+    why: str
+    reference: str
+    origin: str = field(default="", compare=False)
 
 
 def rule_codes(target: LabelSpace, sets: Sequence[Rule]) -> dict[Rule, int]:
@@ -104,7 +129,35 @@ def compose(first: Mapping, then: Mapping) -> Mapping:
         images = [then.rules[member] for member in members]
         rules[name] = tuple({n: None for image in images for n in image}) if all(images) else ()
     origin = f"{first.origin} then {then.origin}" if first.origin and then.origin else ""
-    return Mapping(first.source, then.target, rules, origin)
+    return Mapping(first.source, then.target, rules, origin, (*first.variants, *then.variants))
+
+
+def with_variants(base: Mapping, variants: Sequence[Variant]) -> Mapping:
+    """`base` with the rules that the variants have otherwise; the order of `variants` does not matter.
+
+    Raises `UnifyError` (bad-mapping) that names every rule for which two of them differ.
+    """
+    rules = dict(base.rules)
+    chosen: dict[str, Variant] = {}
+    problems: list[Problem] = []
+    for variant in sorted(variants, key=lambda v: v.name):
+        for name, rule in variant.rules.items():
+            if name in chosen and rules[name] != rule:
+                other = chosen[name]
+                what = f"variants '{other.name}' and '{variant.name}' differ for '{name}': "
+                what += f"{rule_text(rules[name])} and {rule_text(rule)}"
+                problems.append(Problem("bad-mapping", base.origin, what, "choose one of them"))
+            rules[name] = rule
+            chosen[name] = variant
+    if problems:
+        raise UnifyError(*problems)
+    names = (*base.variants, *(v.name for v in variants))
+    return Mapping(base.source, base.target, rules, base.origin, names)
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule in a message: 'car', 'truck' | 'bus', or void."""
+    return " | ".join(f"'{name}'" for name in rule) or "void"
 
 
 def by_name(source: LabelSpace, target: LabelSpace) -> Mapping:
@@ -118,28 +171,65 @@ def by_name(source: LabelSpace, target: LabelSpace) -> Mapping:
     return Mapping(source, target, {name: (name,) for name in source.names})
 
 
-def load_mapping(source: str, target: str, search: Sequence[Path] = ()) -> Mapping:
-    """The mapping in `to_<target>/<source>.yaml`, in `search` or else in `mappings/`.
+def load_mapping(source: str, target: str, search: Sequence[Path] = (), variants: Sequence[str] = ()) -> Mapping:
+    """The mapping in `to_<target>/<source>.yaml`, in `search` or else in `mappings/`, with these variants.
 
-    Raises `UnifyError`: usage (no such space), bad-space, or bad-mapping (no such file, or whatever
-    is wrong with it, all at once).
+    Raises `UnifyError`: usage (no such space, or variant), bad-space, or bad-mapping (no such file, or whatever
+    is wrong with it, all at once; variants that contradict each other).
     """
     problems: list[Problem] = []
     source_space = attempt(problems, lambda: load_space(source, search))
-    attempt(problems, lambda: load_space(target, search))
-    if problems or source_space is None:
+    target_space = attempt(problems, lambda: load_space(target, search))
+    if problems or source_space is None or target_space is None:
         raise UnifyError(*problems)
+    source, target = source_space.name, target_space.name  # which may have been given by an alias
     files = find_files(f"to_{target}/*.yaml", search)
     if source not in files:
         what = f"there is no mapping from {source} to {target}"
         fix = f"write this file, with a rule for each of the {len(source_space)} classes of {source}"
         raise error("bad-mapping", f"to_{target}/{source}.yaml", what, fix)
-    return read_mapping(files[source], search)
+    mapping = read_mapping(files[source], search)
+    if not variants:
+        return mapping
+    check_variants(variants, {source: variant_names(source, target, search)})
+    return with_variants(mapping, [load_variant(source, target, name, search) for name in dict.fromkeys(variants)])
 
 
 def mapped_spaces(target: str, search: Sequence[Path] = ()) -> tuple[str, ...]:
     """Names of the spaces with a mapping file to `target`, sorted."""
-    return tuple(find_files(f"to_{target}/*.yaml", search)) if target in space_names(search) else ()
+    target = resolve(target, search)
+    if target not in space_names(search):
+        return ()
+    return tuple(name for name in find_files(f"to_{target}/*.yaml", search) if "@" not in name)
+
+
+def variant_names(source: str, target: str, search: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Names of the variants that the mapping from `source` to `target` has, sorted."""
+    files = find_files(f"to_{resolve(target, search)}/{resolve(source, search)}@*.yaml", search)
+    return tuple(name.partition("@")[2] for name in files)
+
+
+def load_variant(source: str, target: str, name: str, search: Sequence[Path] = ()) -> Variant:
+    """The variant in `to_<target>/<source>@<name>.yaml`.
+
+    Raises `UnifyError`: usage (there is none; the known are listed), bad-space or bad-mapping.
+    """
+    source, target = resolve(source, search), resolve(target, search)
+    files = find_files(f"to_{target}/{source}@*.yaml", search)
+    if f"{source}@{name}" not in files:
+        check_variants([name], {source: variant_names(source, target, search)})
+    return read_variant(files[f"{source}@{name}"], search)
+
+
+def check_variants(wanted: Iterable[str], known: dict[str, tuple[str, ...]], hint: str = "") -> None:
+    """Raise `UnifyError` (usage) unless each of `wanted` is a variant of some source. `known`: source -> names."""
+    every = dict.fromkeys(name for names in known.values() for name in names)
+    listed = "; ".join(f"{source}: {', '.join(names)}" for source, names in known.items() if names)
+    fix = (f"known: {listed}" if listed else "none of these mappings has variants") + hint
+    unknown = [name for name in dict.fromkeys(wanted) if name not in every]
+    problems = [Problem("usage", "", f"no variant '{n}' here{did_you_mean(n, every)}", fix) for n in unknown]
+    if problems:
+        raise UnifyError(*problems)
 
 
 def read_mapping(path: Path, search: Sequence[Path] = ()) -> Mapping:
@@ -147,28 +237,76 @@ def read_mapping(path: Path, search: Sequence[Path] = ()) -> Mapping:
 
     Raises `UnifyError` (bad-mapping, bad-space) with all that is wrong.
     """
+    names = {"from": path.stem, "to": path.parent.name.removeprefix("to_")}
+    found, rules, _, problems = _read(path, names, ("reference",), search)
+    if len(found) == 2 and rules is not None:
+        problems += _rule_problems(found["from"], found["to"], rules, origin_of(path))
+        if not problems:
+            return Mapping(found["from"], found["to"], rules, origin_of(path))
+    raise UnifyError(*problems)
+
+
+def read_variant(path: Path, search: Sequence[Path] = ()) -> Variant:
+    """The variant in the file `path`: `to_<target>/<source>@<variant>.yaml`, beside the mapping it differs from.
+
+    Raises `UnifyError` (bad-mapping, bad-space) with all that is wrong: also rules that the mapping has just so,
+    and a variant that says neither why nor from where.
+    """
+    origin = origin_of(path)
+    source, _, name = path.stem.partition("@")
+    names = {"from": source, "to": path.parent.name.removeprefix("to_"), "variant": name}
+    found, rules, texts, problems = _read(path, names, ("reference", "why"), search)
+    if odd_name(name) or "@" in name:
+        problems.append(Problem("bad-mapping", origin, f"an odd name of a variant: {name!r}", "use a-z, 0-9 and -"))
+    for key in ("why", "reference"):
+        if not texts.get(key):
+            problems.append(Problem("bad-mapping", origin, f"it has no `{key}`", "say it in a sentence"))
+    base = attempt(problems, partial(_base_of, path, source, search)) if len(found) == 2 else None
+    if base is not None and rules is not None:
+        more = _rule_problems(base.source, base.target, rules, origin, complete=False)
+        if not rules:
+            more.append(Problem("bad-mapping", origin, "it has no rules", "name those that differ"))
+        if same := [n for n, rule in rules.items() if n in base.rules and set(rule) == set(base.rules[n])]:
+            what = f"rules that {base.origin} has just so: {quoted(same)}"
+            more.append(Problem("bad-mapping", origin, what, "keep those that differ"))
+        problems += more
+        if not problems:
+            position = {n: i for i, n in enumerate(base.target.names)}
+            ordered = {n: tuple(sorted(rules[n], key=position.__getitem__)) for n in base.source.names if n in rules}
+            return Variant(name, base, ordered, texts["why"], texts["reference"], origin)
+    raise UnifyError(*problems)
+
+
+def _base_of(path: Path, source: str, search: Sequence[Path]) -> Mapping:
+    """The mapping beside a variant, or, of a variant in a user's folder, that of another folder."""
+    beside = path.with_name(f"{source}.yaml")
+    if beside.is_file():
+        return read_mapping(beside, search)
+    return load_mapping(source, path.parent.name.removeprefix("to_"), search)
+
+
+def _read(
+    path: Path, names: dict[str, str], texts: Sequence[str], search: Sequence[Path]
+) -> tuple[dict[str, LabelSpace], dict[str, Rule] | None, dict[str, str], list[Problem]]:
+    """A file of rules: its spaces by "from" and "to", rules, texts, and what is wrong so far."""
     origin = origin_of(path)
     problems: list[Problem] = []
     data = read_yaml(path, origin, "bad-mapping", problems)
     if data is None:
-        raise UnifyError(*problems)
-    names = {"from": path.stem, "to": path.parent.name.removeprefix("to_")}
-    problems += [Problem("bad-mapping", origin, what, fix) for what, fix in _layout_faults(data, names)]
+        return {}, None, {}, problems
+    problems += [Problem("bad-mapping", origin, what, fix) for what, fix in _layout_faults(data, names, texts)]
     known = space_names(search)
     found: dict[str, LabelSpace] = {}
-    for key, name in names.items():
+    for key in ("from", "to"):
+        name = names[key]
         if name not in known:
             what = f"it maps {key} '{name}', which is no label space{did_you_mean(name, known)}"
             problems.append(Problem("bad-mapping", origin, what, f"known: {', '.join(known)}"))
         elif space := attempt(problems, partial(load_space, name, search)):
             found[key] = space
     table = data.get("rules")
-    if len(found) == 2 and isinstance(table, dict):
-        rules = {name: _rule(value) for name, value in table.items() if isinstance(name, str)}
-        problems += _rule_problems(found["from"], found["to"], rules, origin)
-        if not problems:
-            return Mapping(found["from"], found["to"], rules, origin)
-    raise UnifyError(*problems)
+    rules = {n: _rule(v) for n, v in table.items() if isinstance(n, str)} if isinstance(table, dict) else None
+    return found, rules, {key: text for key in texts if isinstance(text := data.get(key), str)}, problems
 
 
 def validate_all(search: Sequence[Path] = ()) -> None:
@@ -176,30 +314,39 @@ def validate_all(search: Sequence[Path] = ()) -> None:
 
     Raises `UnifyError` with all that is wrong in any of them, each problem once.
     """
+    from unify.projection import read_projection  # which is built on this module
+
     problems: list[Problem] = []
     for folder in folders(search):
         for path in sorted(folder.rglob("*.y*ml")):
             match path.relative_to(folder).parts:
                 case ("spaces", name) if name.endswith(".yaml"):
                     attempt(problems, partial(read_space, path))
+                case (name,) if name == ALIASES:
+                    attempt(problems, partial(read_aliases, path, search))
+                case ("projections", name) if name.endswith(".yaml"):
+                    attempt(problems, partial(read_projection, path, search))
                 case (to, name) if to.startswith("to_") and name.endswith(".yaml"):
-                    attempt(problems, partial(read_mapping, path, search))
+                    read = read_variant if "@" in name else read_mapping
+                    attempt(problems, partial(read, path, search))
                 case _:
-                    fix = "name it spaces/<name>.yaml or to_<target>/<source>.yaml"
+                    fix = "name it spaces/<name>.yaml, to_<target>/<source>.yaml, to_<target>/<source>@<variant>.yaml, "
+                    fix += f"projections/<source>_to_<target>.yaml or {ALIASES}"
                     problems.append(Problem("bad-mapping", origin_of(path), "this file is never read", fix))
     if problems:
         raise UnifyError(*dict.fromkeys(problems))
 
 
-def _layout_faults(data: dict[str, object], names: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with the keys and types of a mapping file, whatever its spaces are."""
-    if unknown := [k for k in data if k not in ("from", "to", "reference", "rules")]:
+def _layout_faults(data: dict[str, object], names: dict[str, str], texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the keys and types of a file of rules, whatever its spaces are."""
+    if unknown := [k for k in data if k not in (*names, *texts, "rules")]:
         yield f"unknown keys: {quoted(unknown)}", "see any file beside it for the layout"
     for key, name in names.items():
         if data.get(key) != name:
             yield f"`{key}` is {data.get(key)!r}, but its path says '{name}'", "make them agree"
-    if not isinstance(data.get("reference", ""), str):
-        yield "reference has to be text", "say where the rules are from"
+    for key in texts:
+        if not isinstance(data.get(key, ""), str):
+            yield f"{key} has to be text", "say where the rules are from" if key == "reference" else "say why"
     rules = data.get("rules")
     if not isinstance(rules, dict):
         yield "rules has to be lines of `source class: target class`", "see any file beside it for the layout"
@@ -223,21 +370,27 @@ def _rule(value: object) -> Rule:
     return tuple(value) if isinstance(value, list) else (str(value),)
 
 
-def _rule_problems(source: LabelSpace, target: LabelSpace, rules: dict[str, Rule], origin: str) -> list[Problem]:
-    problems = [Problem("bad-mapping", origin, what, fix) for what, fix in _rule_faults(source, target, rules)]
+def _rule_problems(
+    source: LabelSpace, target: LabelSpace, rules: dict[str, Rule], origin: str, *, complete: bool = True
+) -> list[Problem]:
+    faults = _rule_faults(source, target, rules, complete)
+    problems = [Problem("bad-mapping", origin, what, fix) for what, fix in faults]
     if not target.is_target:
         what = f"{origin} maps to it, but its ids are not 0..{len(target) - 1} in this order"
         problems.append(Problem("bad-space", target.origin or target.name, what, "number its classes from 0"))
     return problems
 
 
-def _rule_faults(source: LabelSpace, target: LabelSpace, rules: dict[str, Rule]) -> Iterator[tuple[str, str]]:
+def _rule_faults(
+    source: LabelSpace, target: LabelSpace, rules: dict[str, Rule], complete: bool
+) -> Iterator[tuple[str, str]]:
     """Everything wrong with rules between these spaces: (what, what to do)."""
-    if missing := [n for n in source.names if n not in rules]:
+    missing = [n for n in source.names if n not in rules]
+    if missing and complete:
         verb = "has" if len(missing) == 1 else "have"
         yield f"{counted(missing, 'source class')} {verb} no rule: {quoted(missing)}", "add a rule, or [] for void"
     if extra := [n for n in rules if n not in source.names]:
-        hints = ", ".join(f"'{n}'{did_you_mean(n, missing or source.names)}" for n in extra)
+        hints = ", ".join(f"'{n}'{did_you_mean(n, (complete and missing) or source.names)}" for n in extra)
         yield f"rules for what is no class of {source.name}: {hints}", "remove them, or correct the names"
     if wrong := [(n, t) for n, rule in rules.items() for t in rule if t not in target.names]:
         hints = ", ".join(f"'{t}'{did_you_mean(t, target.names)} for '{n}'" for n, t in wrong)

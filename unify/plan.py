@@ -12,13 +12,13 @@ from pathlib import Path
 from blake3 import blake3
 
 from unify.errors import Problem, error
-from unify.sources import SOURCES, Detection, Pair, Source
+from unify.sources import SOURCES, Detection, InstanceFiles, Pair, Source
 from unify.taxonomy import Taxonomy
 
 #: The on-disk format of a version. Readers refuse what is newer than they know.
 FORMAT = 1
 #: Part of the plan's digest: raise it when the same inputs give other bytes but the same pixels.
-ENCODING = 1
+ENCODING = 2
 #: Input bytes per shard. Small enough to spread and to redo, large enough for sequential reads;
 #: the plan never looks at the worker count, so neither do the bytes.
 SHARD_BYTES = 64 << 20
@@ -28,7 +28,7 @@ SHARD_BYTES = 64 << 20
 class Sample:
     """One image and its label: paths relative to the source's root, sizes in bytes.
 
-    `sample_id` is `<source>/<split>/<id in the split>`, unique in the version.
+    `sample_id` is `<source>/<split>/<id in the split>`, unique in the version. `instance`: "" for no file.
     """
 
     sample_id: str
@@ -36,6 +36,17 @@ class Sample:
     label: str
     image_bytes: int
     label_bytes: int
+    instance: str = ""
+    instance_bytes: int = 0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths: image, label, and instances if there are any."""
+        return (self.image, self.label, self.instance) if self.instance else (self.image, self.label)
+
+    @property
+    def input_bytes(self) -> int:
+        return self.image_bytes + self.label_bytes + self.instance_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class Shard:
 
     @property
     def input_bytes(self) -> int:
-        return sum(s.image_bytes + s.label_bytes for s in self.samples)
+        return sum(sample.input_bytes for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,11 @@ class Plan:
 
         An unfinished build takes over the shards whose keys did not change, whatever else did.
         """
-        samples = [[x.sample_id, x.image, x.label, x.image_bytes, x.label_bytes] for x in shard.samples]
+        samples = [
+            [x.sample_id, x.image, x.label, x.image_bytes, x.label_bytes]
+            + ([x.instance, x.instance_bytes] if x.instance else [])
+            for x in shard.samples
+        ]
         return digest_of(
             {"format": FORMAT, "encoding": ENCODING, **self.recipe, "shard": shard.path, "samples": samples}
         )
@@ -140,7 +155,8 @@ def plan_build(
             if split not in release.splits and split not in release.withheld:
                 continue
             listing = release.find(found.root, split, follow_links=follow_links)
-            samples, unreadable = _measure(found.root, f"{source}/{split}", listing.pairs)
+            files = release.instances if "instances" in options else None
+            samples, unreadable = _measure(found.root, f"{source}/{split}", listing.pairs, files, follow_links)
             problems += under(found.root, [*listing.problems, *unreadable])
             shards += _deal(source, split, samples, shard_bytes)
     return Plan(
@@ -155,8 +171,8 @@ def plan_build(
 
 
 def default_name(sources: Iterable[Source], taxonomy: Taxonomy) -> str:
-    """`cibm-union70`: the sources' letters and the label space."""
-    return f"{''.join(s.letter.lower() for s in sources)}-{taxonomy.space.name}"
+    """`cibm-union70`: the sources' letters, the label space, and the variants it was mapped by."""
+    return f"{''.join(s.letter.lower() for s in sources)}-{taxonomy.space.name}{taxonomy.suffix}"
 
 
 def under(root: Path, problems: Iterable[Problem]) -> list[Problem]:
@@ -164,31 +180,62 @@ def under(root: Path, problems: Iterable[Problem]) -> list[Problem]:
     return [dataclasses.replace(p, path=f"{root.name}/{p.path}" if p.path else root.name) for p in problems]
 
 
-def _measure(root: Path, prefix: str, pairs: Iterable[Pair]) -> tuple[list[Sample], list[Problem]]:
+def _measure(
+    root: Path, prefix: str, pairs: Sequence[Pair], instances: InstanceFiles | None, follow_links: bool
+) -> tuple[list[Sample], list[Problem]]:
     samples: list[Sample] = []
     problems: list[Problem] = []
+    lacking: list[Pair] = []
+    home = root.resolve()
     for pair in pairs:
-        sizes = []
-        for path in (pair.image, pair.label):
+        instance = instances.path(pair.label) if instances else ""
+        sizes = [0, 0, 0]
+        for i, path in enumerate(filter(None, (pair.image, pair.label, instance))):
             try:
                 info = (root / path).stat()
+                # the other two were listed, and links looked at then
+                leads_out = i == 2 and not follow_links and not (root / path).resolve().is_relative_to(home)
             except OSError as e:
-                problems.append(Problem("no-permission", path, f"cannot be read: {e.strerror}", "check it"))
+                if i == 2 and isinstance(e, FileNotFoundError):
+                    lacking.append(pair)
+                else:
+                    problems.append(Problem("no-permission", path, f"cannot be read: {e.strerror}", "check it"))
+                break
+            if leads_out:
+                fix = "allow that with --follow-links, or copy it"
+                problems.append(Problem("unsafe-path", path, "leads out of the root", fix))
                 break
             if not stat.S_ISREG(info.st_mode):
                 problems.append(Problem("unsafe-path", path, "is not a regular file", "remove it"))
                 break
-            sizes.append(info.st_size)
+            sizes[i] = info.st_size
         else:
-            samples.append(Sample(f"{prefix}/{pair.sample_id}", pair.image, pair.label, sizes[0], sizes[1]))
+            sample_id = f"{prefix}/{pair.sample_id}"
+            samples.append(Sample(sample_id, pair.image, pair.label, sizes[0], sizes[1], instance, sizes[2]))
+    if instances and lacking:
+        problems += _without_instances(lacking, instances, all_of_them=len(lacking) == len(pairs) > 1)
     return samples, problems
+
+
+def _without_instances(pairs: Sequence[Pair], files: InstanceFiles, *, all_of_them: bool) -> list[Problem]:
+    """A problem a file, or a single one where the files of a whole split are not there."""
+    if all_of_them:
+        first = files.path(pairs[0].label)
+        what = f"no instance files of {len(pairs):,} labels: there is no {first}"
+        folder = first.rpartition("/")[0]
+        return [Problem("missing-label", folder, what, "unpack them there, or build without --instances")]
+    fix = "add the file, or build with --keep-going to leave the sample out"
+    return [
+        Problem("missing-label", pair.label, f"has no instances: there is no {files.path(pair.label)}", fix)
+        for pair in pairs
+    ]
 
 
 def _deal(source: str, split: str, samples: Sequence[Sample], shard_bytes: int) -> list[Shard]:
     """Consecutive runs of samples of about equal bytes, each at most about `shard_bytes`."""
     if not samples:
         return []
-    sizes = [s.image_bytes + s.label_bytes for s in samples]
+    sizes = [sample.input_bytes for sample in samples]
     count = min(len(samples), max(1, -(-sum(sizes) // shard_bytes)))
     runs: list[list[Sample]] = [[] for _ in range(count)]
     total, before = max(1, sum(sizes)), 0

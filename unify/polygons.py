@@ -5,6 +5,10 @@ of the file, each filled by Pillow's `ImageDraw.polygon`; deleted objects and th
 points are passed over; a label that is unknown and ends with "group" stands for the class without it.
 One thing differs: the tool passes over labels that are still unknown, here they are an error.
 
+`draw_instances` draws the things of a class apart, as json2instanceImg.py beside that tool. It numbers objects
+of two points, too, and draws a line for each; here such a line takes a number and is not drawn, so that labels
+and instances agree in every pixel.
+
 The file is checked in full before anything of its size is made: these files come from anywhere.
 """
 
@@ -33,7 +37,8 @@ _SHOWN = 5  # faults that a message lists
 @dataclass(frozen=True, slots=True)
 class Polygons:
     """A polygon label file. `shapes`: (label, x0, y0, x1, y1, ...) in painting order, without those that
-    are never drawn, of which `deleted` and `empty` (fewer than three points) are the numbers.
+    are never drawn, of which `deleted` and `empty` (fewer than three points) are the numbers. `lines`: of those
+    with two points, (how many shapes come before it, label).
     """
 
     width: int
@@ -41,6 +46,7 @@ class Polygons:
     shapes: tuple[tuple[str, list[float]], ...]
     deleted: int
     empty: int
+    lines: tuple[tuple[int, str], ...] = ()
 
 
 def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Polygons:
@@ -52,6 +58,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Polygons:
         raise error("bad-polygons", "", "has no list of objects", _FIX)
     faults: list[str] = []
     shapes: list[tuple[str, list[float]]] = []
+    lines: list[tuple[int, str]] = []
     deleted = empty = points = 0
     for i, item in enumerate(objects):
         coordinates = _coordinates(item)
@@ -63,6 +70,8 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Polygons:
             deleted += 1
         elif len(coordinates) < 6:
             empty += 1
+            if len(coordinates) == 4:
+                lines.append((len(shapes), item["label"]))
         else:
             shapes.append((item["label"], coordinates))
     if points > MAX_POINTS:
@@ -70,7 +79,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Polygons:
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise error("bad-polygons", "", "; ".join(faults[:_SHOWN]) + more, _FIX)
-    return Polygons(width, height, tuple(shapes), deleted, empty)
+    return Polygons(width, height, tuple(shapes), deleted, empty, tuple(lines))
 
 
 def label_ids(polygons: Polygons, ids: Mapping[str, int]) -> dict[str, int]:
@@ -94,6 +103,38 @@ def draw(polygons: Polygons, ids: Mapping[str, int], background: int) -> npt.NDA
     for label, coordinates in polygons.shapes:
         drawer.polygon(coordinates, fill=values[label])
     return np.array(image)
+
+
+def draw_instances(
+    polygons: Polygons, ids: Mapping[str, int], background: int, divisor: int, numbered_as: Mapping[str, int]
+) -> npt.NDArray[np.uint16]:
+    """(H, W): each shape of a class in `numbered_as` filled with id * `divisor` + number, others with their id.
+
+    Numbers count from 0 in the order of the file, classes with one entry in `numbered_as` together. A group
+    ("cargroup") has no number.
+
+    Raises as `label_ids`, and bad-polygons for more than `divisor` things that are numbered together.
+    """
+    values = label_ids(polygons, ids)
+    image = Image.new("I", (polygons.width, polygons.height), background)
+    drawer = ImageDraw.Draw(image)
+    count: Counter[int] = Counter()
+    lines = iter([*polygons.lines, (len(polygons.shapes) + 1, "")])
+    before, line = next(lines)
+    for i, (label, coordinates) in enumerate(polygons.shapes):
+        while before <= i:
+            count[numbered_as.get(line, -1)] += 1
+            before, line = next(lines)
+        value = values[label]
+        if label in numbered_as:  # a group's label is not
+            kind = numbered_as[label]
+            value = value * divisor + count[kind]
+            count[kind] += 1
+            if count[kind] > divisor:
+                what = f"more than {divisor:,} objects that are numbered like '{label}'"
+                raise error("bad-polygons", "", what, "correct it, or build without --instances")
+        drawer.polygon(coordinates, fill=value)
+    return np.array(image).astype(np.uint16)
 
 
 def _json(data: bytes) -> dict[str, object]:

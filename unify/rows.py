@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from unify.errors import Problem, UnifyError
 from unify.features import arrow_schema, optional_columns
 
 T = TypeVar("T")
+Cell: TypeAlias = bytes | Sequence[int] | None  #: of an optional column: an encoded image, or a list of numbers
 
 #: A row group is closed once it holds this many encoded bytes: what a random read has to fetch.
 ROW_GROUP_BYTES = 32 << 20
@@ -83,12 +84,23 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one sample: the two raw files it is from and its pixels per code, void last."""
+    """What became of one sample: the raw files it is from, its pixels and instances per code, void last.
+
+    `instance`: None where there is no file of instances; `instance_count`: where they were not asked for, or the
+    source does not tell things apart.
+    """
 
     sample_id: str
     image: Input
     label: Input
     pixel_count: tuple[int, ...]
+    instance: Input | None = None
+    instance_count: tuple[int, ...] | None = None
+
+    @property
+    def files(self) -> tuple[Input, ...]:
+        """The raw files: image, label, and instances if there are any."""
+        return (self.image, self.label) if self.instance is None else (self.image, self.label, self.instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,14 @@ class Receipt:
     def from_json(cls, data: bytes) -> Receipt:
         found = json.loads(data)
         rows = tuple(
-            Row(r["sample_id"], Input(**r["image"]), Input(**r["label"]), tuple(r["pixel_count"]))
+            Row(
+                r["sample_id"],
+                Input(**r["image"]),
+                Input(**r["label"]),
+                tuple(r["pixel_count"]),
+                None if r["instance"] is None else Input(**r["instance"]),
+                None if r["instance_count"] is None else tuple(r["instance_count"]),
+            )
             for r in found["rows"]
         )
         problems = tuple(Problem(**p) for p in found["problems"])
@@ -123,12 +142,12 @@ def _fields(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The encoded side of a row, but for its image: PNG bytes of the label and of the optional columns."""
+    """The encoded side of a row, but for its image: PNG bytes of the label, and the optional columns."""
 
     image_name: str
     size_hw: tuple[int, int]
     label: bytes
-    optional: Mapping[str, bytes]
+    optional: Mapping[str, Cell]
 
 
 @dataclass(slots=True)
@@ -155,7 +174,8 @@ class Group:
         self.offsets.append(self.offsets[-1] + image_bytes)
         self.sheets.append(sheet)
         self.rows.append(row)
-        self.encoded_bytes += image_bytes + len(sheet.label) + sum(map(len, sheet.optional.values()))
+        self.encoded_bytes += image_bytes + len(sheet.label)
+        self.encoded_bytes += sum(len(cell) for cell in sheet.optional.values() if isinstance(cell, bytes))
 
     def table(self, schema: pa.Schema, target: Target) -> pa.Table:
         """(R rows) as a table of `schema`; the image column shares memory with `buffer`."""
@@ -177,8 +197,12 @@ class Group:
             "classes": _lists(present, np.bincount(of_row, minlength=len(counts))),
             "pixel_count": _lists(counts.reshape(-1), np.full(len(counts), counts.shape[1])),
         }
-        for name in optional_columns(target.options):
-            columns[name] = _encoded(pa.array([s.optional[name] for s in self.sheets], pa.binary()), label_names)
+        for name, kind in optional_columns(target.options).items():
+            cells = [sheet.optional[name] for sheet in self.sheets]
+            if kind == "image":
+                columns[name] = _encoded(pa.array(cells, pa.binary()), label_names)
+            else:
+                columns[name] = pa.array(cells, schema.field(name).type)
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -189,7 +213,9 @@ def _lists(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> pa.ListArra
 
 
 def _encoded(data: pa.Array, names: list[str]) -> pa.StructArray:
-    return pa.StructArray.from_arrays([data, pa.array(names)], ["bytes", "path"])
+    """Encoded images with their names; null where there is none."""
+    mask = data.is_null() if data.null_count else None
+    return pa.StructArray.from_arrays([data, pa.array(names)], ["bytes", "path"], mask=mask)
 
 
 def row_groups(buffer_bytes: int, items: Iterable[T], add: Callable[[T, Group], None]) -> Iterator[Group]:

@@ -11,7 +11,7 @@ import dataclasses
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,9 +20,20 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from unify import codecs
+from unify.centroids import centroids
 from unify.errors import Problem, UnifyError, error
+from unify.instances import (
+    COLUMN,
+    COUNT,
+    Instances,
+    check_values,
+    count_instances,
+    draw_instances,
+    read_instances,
+)
 from unify.plan import Plan, Sample, Shard, under
 from unify.rows import (
+    Cell,
     Group,
     Input,
     Receipt,
@@ -56,6 +67,12 @@ class Task:
     @property
     def input_bytes(self) -> int:
         return self.shard.input_bytes
+
+    @property
+    def draws_instances(self) -> bool:
+        """Whether instances are asked for and are in the labels themselves, as polygons."""
+        files = self.release.instances
+        return "instances" in self.target.options and files is not None and files.beside is None
 
 
 def tasks_of(
@@ -100,7 +117,7 @@ def make_shard(task: Task) -> Receipt:
     sample writes no file (size 0).
     """
     receipt = finished(task.target)
-    if receipt and not any(changed(task.root, file) for row in receipt.rows for file in (row.image, row.label)):
+    if receipt and not any(changed(task.root, file) for row in receipt.rows for file in row.files):
         return receipt
     problems: list[Problem] = []
 
@@ -127,7 +144,7 @@ def _add(task: Task, sample: Sample, group: Group) -> None:
     """Read, check and convert one sample; `group` grows only if all is well."""
     faults: list[Problem] = []
     label_data = bytearray(sample.label_bytes)
-    image = label = ids = image_header = None
+    image = label = ids = image_header = instance = instances = None
     with _collect(faults, sample.image):
         view = group.room(sample.image_bytes)
         image = read_input(task, sample.image, view)
@@ -142,17 +159,50 @@ def _add(task: Task, sample: Sample, group: Group) -> None:
     with _collect(faults, sample.label):
         label = read_input(task, sample.label, memoryview(label_data))
         ids = _convert(task, bytes(label_data))
-    if not faults and image_header is not None and ids is not None:
-        size, label_size = (image_header.height, image_header.width), ids.size_hw
-        if size != label_size:
-            what = f"the image has {size[1]}x{size[0]} pixels, the label {label_size[1]}x{label_size[0]}"
-            faults.append(Problem("size-mismatch", sample.label, what, "replace the wrong one"))
+    if sample.instance:
+        with _collect(faults, sample.instance):
+            instance_data = bytearray(sample.instance_bytes)
+            instance = read_input(task, sample.instance, memoryview(instance_data))
+            instances = _check_instances(task, read_instances(instance_data, max_pixels=task.max_pixels))
+    elif ids is not None and task.draws_instances:
+        with _collect(faults, sample.label):
+            drawn = draw_instances(task.release, bytes(label_data), max_pixels=task.max_pixels)
+            instances = _check_instances(task, drawn)
+    if image_header is not None:
+        size_hw = (image_header.height, image_header.width)
+        faults += _size_faults(size_hw, [("label", sample.label, ids), ("instance image", sample.instance, instances)])
     if faults:
         raise UnifyError(*faults)
     assert image is not None and label is not None and ids is not None
-    optional = {"label_source": ids.native} if "native" in task.target.options else {}
+    optional = dict(ids.optional)
+    counts = _count_instances(task, instances) if instances else None
+    if "instances" in task.target.options:
+        optional[COLUMN] = instances.png if instances else None
+        optional[COUNT] = counts
     sheet = Sheet(PurePosixPath(sample.image).name, ids.size_hw, ids.png, optional)
-    group.add(sample.image_bytes, sheet, Row(sample.sample_id, image, label, ids.pixel_count))
+    group.add(sample.image_bytes, sheet, Row(sample.sample_id, image, label, ids.pixel_count, instance, counts))
+
+
+def _size_faults(
+    size_hw: tuple[int, int], parts: Iterable[tuple[str, str, _Label | Instances | None]]
+) -> Iterator[Problem]:
+    """A problem for each part, (what it is, path, itself or None), that is not of the image's size."""
+    height, width = size_hw
+    for what, path, part in parts:
+        if part is not None and part.size_hw != size_hw:
+            found = f"the image has {width}x{height} pixels, the {what} {part.size_hw[1]}x{part.size_hw[0]}"
+            yield Problem("size-mismatch", path, found, "replace the wrong one")
+
+
+def _check_instances(task: Task, instances: Instances) -> Instances:
+    assert task.release.instances
+    check_values(instances.values, task.release.instances, task.raw_space)
+    return instances
+
+
+def _count_instances(task: Task, instances: Instances) -> tuple[int, ...]:
+    assert task.release.instances
+    return count_instances(instances.values, task.release.instances, task.table, task.codes)
 
 
 @contextlib.contextmanager
@@ -167,15 +217,15 @@ def _collect(faults: list[Problem], path: str) -> Iterator[None]:
 @dataclass(frozen=True, slots=True)
 class _Label:
     png: bytes
-    native: bytes
     size_hw: tuple[int, int]
     pixel_count: tuple[int, ...]
+    optional: Mapping[str, Cell]  # the columns that are made from ids
 
 
 def _convert(task: Task, data: bytes) -> _Label:
     """A label file's bytes to the target space; counts in the same pass."""
-    native = b""
-    if task.release.label in ("gray", "palette") and "native" not in task.target.options:
+    options, optional = task.target.options, dict[str, Cell]()
+    if task.release.label in ("gray", "palette") and not {"native", "centroids"}.intersection(options):
         header = label_header(task.release, data, max_pixels=task.max_pixels)
         png, counts = codecs.relabel_png(data, task.table, max_pixels=task.max_pixels)
         size_hw = (header.height, header.width)
@@ -183,10 +233,12 @@ def _convert(task: Task, data: bytes) -> _Label:
         ids_hw = decode_label(task.release, data, max_pixels=task.max_pixels)
         png, counts = codecs.encode_label(ids_hw, task.table)
         size_hw = (ids_hw.shape[0], ids_hw.shape[1])
-        if "native" in task.target.options:
-            native = codecs.encode_label(ids_hw)[0]
+        if "native" in options:
+            optional["label_source"] = codecs.encode_label(ids_hw)[0]
+        if "centroids" in options:
+            optional |= centroids(ids_hw, task.table, len(task.target.classes)).columns()
     _check_ids(counts, task.raw_space)
-    return _Label(png, native, size_hw, count_codes(counts, task.table, task.codes))
+    return _Label(png, size_hw, count_codes(counts, task.table, task.codes), optional)
 
 
 def _check_ids(counts: NDArray[np.int64], space: LabelSpace) -> None:

@@ -6,7 +6,9 @@ what training sees. Both are data, one YAML file each in `mappings/spaces/`.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +24,8 @@ from unify.yamlfile import read_yaml
 
 VOID = 255  #: the pixel value that is no class, in every label image that we write
 
+ALIASES = "aliases.yaml"  #: beside spaces/: further names of label spaces
+
 T = TypeVar("T")
 
 
@@ -32,6 +36,15 @@ class LabelClass:
     id: int
     name: str
     color: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Another name for the label space `space`; `why`: what the two have in common."""
+
+    name: str
+    space: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +136,87 @@ def space_names(search: Sequence[Path] = ()) -> tuple[str, ...]:
     return tuple(find_files("spaces/*.yaml", search))
 
 
+def aliases(search: Sequence[Path] = ()) -> dict[str, Alias]:
+    """Name → alias, of the `aliases.yaml` of `search` and of `mappings/`, sorted; the first folder's counts.
+
+    Raises `UnifyError` (bad-space) with all that is wrong in these files.
+    """
+    found: dict[str, Alias] = {}
+    for folder in folders(search):
+        if (path := folder / ALIASES).is_file():
+            found = {a.name: a for a in read_aliases(path, search)} | found
+    return dict(sorted(found.items()))
+
+
+def resolve(name: str, search: Sequence[Path] = ()) -> str:
+    """The label space that goes by `name`: `name` itself, or what it is an alias of. It need not exist."""
+    if name in space_names(search):
+        return name
+    alias = aliases(search).get(name)
+    return alias.space if alias else name
+
+
 def load_space(name: str, search: Sequence[Path] = ()) -> LabelSpace:
     """The label space `name`, from `spaces/<name>.yaml` in `search` or else in `mappings/`.
 
+    An alias gives the space that it stands for, under that space's own name.
     Raises `UnifyError`: usage (no such space; the known ones are listed) or bad-space.
     """
     files = find_files("spaces/*.yaml", search)
     if name not in files:
-        what = f"no label space '{name}'{did_you_mean(name, files)}"
-        raise error("usage", "", what, f"known: {', '.join(files)}")
+        others = aliases(search)
+        if name in others:
+            return read_space(files[others[name].space])
+        known = (*files, *others)
+        raise error("usage", "", f"no label space '{name}'{did_you_mean(name, known)}", f"known: {', '.join(known)}")
     return read_space(files[name])
+
+
+def read_aliases(path: Path, search: Sequence[Path] = ()) -> tuple[Alias, ...]:
+    """The aliases in the file `path`: name → {space, why}.
+
+    Raises `UnifyError` (bad-space) with all that is wrong: an alias of nothing, or of another alias, or one that
+    has the name of a space.
+    """
+    origin = origin_of(path)
+    problems: list[Problem] = []
+    data = read_yaml(path, origin, "bad-space", problems)
+    known = space_names(search)
+    found: list[Alias] = []
+    for name, row in (data or {}).items():
+        space, why = (row.get(key) if isinstance(row, dict) and len(row) == 2 else None for key in ("space", "why"))
+        if not (isinstance(name, str) and isinstance(space, str) and isinstance(why, str)):
+            problems.append(Problem("bad-space", origin, f"{name!r} has to be a name with {{space, why}}, both text"))
+        elif odd_name(name) or name in known:
+            fix = "choose another name" if name in known else "write plain text"
+            what = f"'{name}' is {'the name of a label space already' if name in known else 'an odd name'}"
+            problems.append(Problem("bad-space", origin, what, fix))
+        elif space not in known:
+            what = f"'{name}' stands for '{space}', which is no label space{did_you_mean(space, known)}"
+            problems.append(Problem("bad-space", origin, what, f"known: {', '.join(known)}"))
+        else:
+            found.append(Alias(name, space, why))
+    if problems:
+        raise UnifyError(*problems)
+    return tuple(found)
 
 
 def read_space(path: Path) -> LabelSpace:
     """The label space in the file `path`. Raises `UnifyError` (bad-space) with all that is wrong."""
+    if path.is_relative_to(mappings_dir()):
+        with contextlib.suppress(OSError):  # which the reading itself will tell
+            stat = path.stat()
+            return _read_own(path, stat.st_mtime_ns, stat.st_size)
+    return _read(path)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_own(path: Path, mtime_ns: int, size: int) -> LabelSpace:
+    """Our own files are asked for again and again: each mapping asks for two."""
+    return _read(path)
+
+
+def _read(path: Path) -> LabelSpace:
     origin = origin_of(path)
     problems: list[Problem] = []
     data = read_yaml(path, origin, "bad-space", problems)
@@ -146,6 +226,8 @@ def read_space(path: Path) -> LabelSpace:
     if data.get("name") != path.stem:
         what = f"its name is {data.get('name')!r}, but its file is {path.name}"
         problems.append(Problem("bad-space", origin, what, "make them agree"))
+    if "@" in path.stem:
+        problems.append(Problem("bad-space", origin, "a name with '@'", "in names of files, a variant comes after it"))
     if problems or space is None:
         raise UnifyError(*problems)
     return space

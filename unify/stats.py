@@ -11,9 +11,8 @@ for Semantic Segmentation, NeurIPS 2021.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import add
@@ -24,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unify.errors import Problem, UnifyError, error
+from unify.statsfiles import counts as read_counts
+from unify.statsfiles import decoded, encoded_labels, row_groups
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 ALL = "all"  #: in place of a source or a split: every one that was chosen
 
 Part = tuple[str, str]  #: source and split
+
+_COLUMNS = ("pixel_count", "instance_count")  # what is read, where a version has it
 
 
 # --- Counting -------------------------------------------------------------------------------------------
@@ -49,6 +52,8 @@ class Counts:
     judged: (K, K) int64, images that show a, and whose source annotates b, shown or not.
     comparable: (K, K) int64, images whose source annotates both a and b.
     variety: (K + 1,) int64, images by the number of classes that they show.
+    instances: (K + S + 1,) int64, instances of each code in the images whose source tells things apart; None if
+        there is no such image.
     """
 
     pixels: NDArray[np.int64]
@@ -58,6 +63,7 @@ class Counts:
     judged: NDArray[np.int64]
     comparable: NDArray[np.int64]
     variety: NDArray[np.int64]
+    instances: NDArray[np.int64] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -85,15 +91,25 @@ class Counts:
             self.judged + other.judged,
             self.comparable + other.comparable,
             self.variety + other.variety,
+            _sum_of_known(self.instances, other.instances),
         )
 
 
-def count(pixel_count: NDArray[np.int64], annotated: NDArray[np.bool_]) -> Counts:
+def _sum_of_known(one: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def count(
+    pixel_count: NDArray[np.int64], annotated: NDArray[np.bool_], instance_count: NDArray[np.int64] | None = None
+) -> Counts:
     """Counts over N images of one source.
 
     Args:
         pixel_count: (N, K + S + 1) int64, the pixels of each code in each image.
         annotated: (K,) bool, the classes that the source annotates: its row of the null mask.
+        instance_count: (N, K + S + 1) int64, the instances; None if they are not known.
     """
     present = pixel_count > 0
     classes = present[:, : len(annotated)]
@@ -108,6 +124,7 @@ def count(pixel_count: NDArray[np.int64], annotated: NDArray[np.bool_]) -> Count
         judged=np.outer(images[: len(annotated)], annotated),
         comparable=np.outer(annotated, annotated) * len(pixel_count),
         variety=np.bincount(classes.sum(axis=1), minlength=len(annotated) + 1),
+        instances=None if instance_count is None else instance_count.sum(axis=0),
     )
 
 
@@ -357,8 +374,8 @@ def statistics(
 ) -> list[Group]:
     """Groups of the given parts: of all sources and of each, in all splits and in each. The first holds everything.
 
-    Reads one column. `with_adjacency` decodes all labels too, with a thread a core, and calls `advance` with
-    the number of images and bytes decoded since the last call.
+    Reads one column, and that of instances if there is one. `with_adjacency` decodes all labels too, with a
+    thread a core, and calls `advance` with the number of images and bytes decoded since the last call.
 
     Raises:
         UnifyError: bad-artifact (65) for a file that cannot be read.
@@ -366,7 +383,7 @@ def statistics(
     taxonomy = artifact.taxonomy
     files = [(part, file) for part in parts for file in part_files(artifact, part)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        counts = _counts(taxonomy, parts, files, threads)
+        counts = _counts(taxonomy, parts, files, threads, [c for c in _COLUMNS if c in artifact.manifest.columns])
         borders = _borders(taxonomy, parts, files, threads, advance) if with_adjacency else None
     return [
         _group(source, split, counts, borders)
@@ -376,7 +393,11 @@ def statistics(
 
 
 def _counts(
-    taxonomy: Taxonomy, parts: Sequence[Part], files: list[tuple[Part, Path]], threads: Executor
+    taxonomy: Taxonomy,
+    parts: Sequence[Part],
+    files: list[tuple[Part, Path]],
+    threads: Executor,
+    columns: Sequence[str],
 ) -> dict[Part, Counts]:
     num_codes = len(taxonomy.space) + len(taxonomy.sets) + 1
     annotated = dict(zip(taxonomy.sources, taxonomy.null_mask, strict=True))
@@ -385,7 +406,9 @@ def _counts(
 
     def count_file(item: tuple[Part, Path]) -> Counts:
         (source, _), file = item
-        return count(_pixel_counts(file, num_codes), annotated[source])
+        pixels, *instances = read_counts(file, num_codes, columns)
+        assert pixels is not None, "only instances may be unknown"
+        return count(pixels, annotated[source], *instances)
 
     for (part, _), more in zip(files, threads.map(count_file, files), strict=True):
         totals[part] += more
@@ -401,13 +424,13 @@ def _borders(
 ) -> dict[Part, NDArray[np.int64]]:
     num_classes = len(taxonomy.space)
     totals = {part: np.zeros((num_classes, num_classes), np.int64) for part in parts}
-    pieces = [(part, file, i) for part, file in files for i in _row_groups(file)]
+    pieces = [(part, file, i) for part, file in files for i in row_groups(file)]
     _compiled_count_borders()  # once, before several threads ask for it
 
     def count_piece(piece: tuple[Part, Path, int]) -> tuple[NDArray[np.int64], int, int]:
         _, file, row_group = piece
-        encoded = _labels(file, row_group)
-        borders = adjacency((_decoded(data, file) for data in encoded), num_classes)
+        encoded = encoded_labels(file, row_group)
+        borders = adjacency((decoded(data, file) for data in encoded), num_classes)
         return borders, len(encoded), sum(map(len, encoded))
 
     for (part, _, _), (more, n_images, n_bytes) in zip(pieces, threads.map(count_piece, pieces), strict=True):
@@ -429,58 +452,3 @@ def _group(
         reduce(add, (counts[part] for part in inside)),
         None if borders is None else reduce(add, (borders[part] for part in inside)),
     )
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`; what goes wrong with it is a bad-artifact."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            yield parquet
-    except KeyError as e:
-        raise _unreadable(file, "a column is missing") from e
-    except (OSError, pa.ArrowException) as e:
-        raise _unreadable(file, e) from e
-
-
-def _unreadable(file: Path, why: object) -> UnifyError:
-    return error("bad-artifact", file, f"cannot be read: {why}", "run `unify verify`, then build it again")
-
-
-def _pixel_counts(file: Path, num_codes: int) -> NDArray[np.int64]:
-    """(N, num_codes) int64: the column `pixel_count` of a file of N images."""
-    with _reading(file) as parquet:
-        column = parquet.read(columns=["pixel_count"])["pixel_count"].combine_chunks()
-    values: NDArray[np.int64] = column.flatten().to_numpy(zero_copy_only=False)
-    if len(values) != len(column) * num_codes:
-        raise _unreadable(file, f"its pixel_count does not have {num_codes} entries an image")
-    return values.reshape(-1, num_codes)
-
-
-def _row_groups(file: Path) -> range:
-    with _reading(file) as parquet:
-        return range(parquet.num_row_groups)
-
-
-def _labels(file: Path, row_group: int) -> list[bytes]:
-    """The encoded labels of a row group."""
-    with _reading(file) as parquet:
-        column = parquet.read_row_group(row_group, columns=["label.bytes"])["label"].combine_chunks()
-    encoded: list[bytes] = column.field("bytes").to_pylist()
-    return encoded
-
-
-def _decoded(data: bytes, file: Path) -> NDArray[np.uint8]:
-    """(H, W) uint8."""
-    from unify.codecs import read_label
-
-    try:
-        label_hw = read_label(data)
-    except UnifyError as e:
-        raise _unreadable(file, f"a label: {'; '.join(p.what for p in e.problems)}") from e
-    if label_hw.dtype != np.uint8:
-        raise _unreadable(file, "it has a 16-bit label")
-    return label_hw.astype(np.uint8, copy=False)

@@ -12,9 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,17 +53,13 @@ def refused(operation: str, path: Path, e: OSError) -> UnifyError:
 
 #: Smaller writes are gathered to this size before they are passed on.
 _GATHER_BYTES = 1 << 16
-#: How far a writer may be ahead of the disk: about a row group.
-_AHEAD_BYTES = 1 << 25
 
 
 class NewFile:
     """A file being written: not visible under its own name before `commit`.
 
     Has what `pyarrow.PythonFile` asks of a sink (`write`, `flush`, `tell`, `close`, `closed`), and
-    hashes what passes through, so that nothing is read twice. Large chunks are hashed and written by a
-    thread, in order, while their sender makes the next; what goes wrong with one is raised later, by
-    `commit` at the latest.
+    hashes what passes through, so that nothing is read twice.
     """
 
     def __init__(self, target: Path, temporary: Path) -> None:
@@ -73,43 +67,27 @@ class NewFile:
         self._hash = blake3()
         self._size = 0
         self._pending = bytearray()
-        self._thread: ThreadPoolExecutor | None = None
-        self._on_its_way: deque[tuple[int, Future[None]]] = deque()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._fd = _do("create", temporary, os.open, temporary, flags, 0o644)
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        self._size += len(data)
-        if len(self._pending) + len(data) <= _GATHER_BYTES:
-            self._pending += data
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        self._size += len(view)
+        if len(self._pending) + len(view) <= _GATHER_BYTES:
+            self._pending += view
         else:
             self.flush()
-            self._send(data)
-        return len(data)
+            self._write(view)
+        return len(view)
 
     def flush(self) -> None:
         """Pass on what was gathered from small writes, of which Parquet makes many."""
         pending, self._pending = self._pending, bytearray()
-        if pending:
-            self._send(bytes(pending))
+        self._write(memoryview(pending))
 
-    def _send(self, data: bytes) -> None:
-        if len(data) < _GATHER_BYTES and self._thread is None:  # a small file needs no thread
-            self._put(data)
-            return
-        self._thread = self._thread or ThreadPoolExecutor(1)
-        self._settle(_AHEAD_BYTES - len(data))
-        self._on_its_way.append((len(data), self._thread.submit(self._put, data)))
-
-    def _settle(self, allowed_bytes: int) -> None:
-        """Wait until no more than that is on its way."""
-        while self._on_its_way and sum(size for size, _ in self._on_its_way) > allowed_bytes:
-            self._on_its_way.popleft()[1].result()
-
-    def _put(self, data: bytes) -> None:
-        self._hash.update(data)
-        view = memoryview(data)
+    def _write(self, view: memoryview) -> None:
         while len(view):
             view = view[_do("write", self.temporary, os.write, self._fd, view) :]
 
@@ -119,18 +97,20 @@ class NewFile:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            if self._thread:
-                self._thread.shutdown(cancel_futures=True)
             os.close(self._fd)
 
-    def commit(self) -> tuple[int, str]:
-        """Sync and take the final name; the size in bytes and the BLAKE3 hex digest."""
+    def commit(self, *, durable: bool = True) -> tuple[int, str]:
+        """Sync and take the final name; the size in bytes and the BLAKE3 hex digest.
+
+        `durable=False` leaves syncing to a `sync_all` after the last of many files.
+        """
         self.flush()
-        self._settle(0)
-        _do("sync", self.temporary, os.fsync, self._fd)
+        if durable:
+            _do("sync", self.temporary, os.fsync, self._fd)
         self.close()
         _do("rename", self.target, os.replace, self.temporary, self.target)
-        sync_dir(self.target.parent)
+        if durable:
+            sync_dir(self.target.parent)
         return self._size, self._hash.hexdigest()
 
     def discard(self) -> None:
@@ -150,11 +130,16 @@ def new_file(target: Path, temporary: Path | None = None) -> Iterator[NewFile]:
             file.discard()
 
 
-def write_file(target: Path, data: bytes, temporary: Path | None = None) -> tuple[int, str]:
-    """Write `data` as the whole of `target`; its size in bytes and BLAKE3 hex digest."""
+def write_file(target: Path, data: bytes, temporary: Path | None = None, *, durable: bool = True) -> tuple[int, str]:
+    """Write `data` as the whole of `target`; its size in bytes and BLAKE3 hex digest. `durable` as of `commit`."""
     with new_file(target, temporary) as file:
         file.write(data)
-        return file.commit()
+        return file.commit(durable=durable)
+
+
+def sync_all(path: Path) -> None:
+    """Sync whatever was written so far, `path` with it."""
+    _do("sync", path, os.sync)
 
 
 def make_dirs(path: Path) -> None:

@@ -20,7 +20,18 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from unify.errors import Problem, UnifyError, error
-from unify.mapping import Mapping, Rule, by_name, compose, in_order, load_mapping, mapped_spaces, rule_codes
+from unify.mapping import (
+    Mapping,
+    Rule,
+    by_name,
+    check_variants,
+    compose,
+    in_order,
+    load_mapping,
+    mapped_spaces,
+    rule_codes,
+    variant_names,
+)
 from unify.spaces import VOID, LabelSpace, attempt, load_space, naive_union, parse_space
 
 FORMAT = 1  #: of `taxonomy.json`; a reader refuses what is newer
@@ -50,6 +61,16 @@ class Taxonomy:
     def sets(self) -> tuple[Rule, ...]:
         """The set-valued rules of all sources, in the order of their codes K, K + 1, ..."""
         return in_order(self.space, (rule for m in self.mappings.values() for rule in m.rules.values()))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants that any of its mappings is read by, sorted."""
+        return tuple(sorted({name for m in self.mappings.values() for name in m.variants}))
+
+    @property
+    def suffix(self) -> str:
+        """What names of versions end in, after the space: "-wilddash-policy"; "" without variants."""
+        return "".join(f"-{name}" for name in self.variants)
 
     @property
     def null_mask(self) -> npt.NDArray[np.bool_]:
@@ -99,6 +120,7 @@ class Taxonomy:
                     "space": _space_json(m.source),
                     "rules": {raw: list(rule) for raw, rule in m.rules.items()},
                     "annotates": _annotates(m),
+                    **({"variants": list(m.variants)} if m.variants else {}),
                 }
                 for name, m in self.mappings.items()
             ],
@@ -123,6 +145,7 @@ class Taxonomy:
                     space,
                     {raw: tuple(rule) for raw, rule in row["rules"].items()},
                     path,
+                    tuple(row.get("variants", ())),
                 )
                 for row in data["sources"]
             }
@@ -139,8 +162,8 @@ class Taxonomy:
 
     def overview(self) -> dict[str, object]:
         """For people and scripts: names, colours, each source's complete raw id -> code table, and
-        the classes that each annotates. "sets" (codes K, K + 1, ...) where there are any, and "ids"
-        where, in a raw space, the id of a class is not its position.
+        the classes that each annotates. "variants" and "sets" (codes K, K + 1, ...) where there are any, and
+        "ids" where, in a raw space, the id of a class is not its position.
         """
         codes = rule_codes(self.space, self.sets)
         shown: dict[str, object] = {
@@ -154,6 +177,8 @@ class Taxonomy:
             },
             "null_masks": {name: _annotates(m) for name, m in self.mappings.items()},
         }
+        if self.variants:
+            shown["variants"] = {name: list(m.variants) for name, m in self.mappings.items() if m.variants}
         if self.sets:
             shown["sets"] = [list(rule) for rule in self.sets]
         if not self.space.is_target:
@@ -166,23 +191,31 @@ def taxonomy_for(
     train_spaces: dict[str, str],
     target: str | None = None,
     search: Sequence[Path] = (),
+    variants: Sequence[str] = (),
 ) -> Taxonomy:
     """The taxonomy of a build.
 
     `spaces`, `train_spaces`: source name -> name of its raw space, and of its training space.
     `target` None is the naive union of the training spaces, which raw classes reach through their
     training space by name. A named target is reached by `to_<target>/<raw space>.yaml`; where that
-    is absent, through the training space by name, if the target has all its names.
+    is absent, through the training space by `to_<target>/<training space>.yaml`, or by name, if the
+    target has all its names. `variants`: each is applied to all mappings on the way that have it.
 
-    Raises `UnifyError` with all that is wrong or missing, for all sources.
+    Raises `UnifyError` with all that is wrong or missing, for all sources; usage for a variant that no
+    mapping has.
     """
     assert spaces.keys() == train_spaces.keys(), "two different sets of sources"
     problems: list[Problem] = []
     space = attempt(problems, partial(_target_space, train_spaces.values(), target, search))
     mappings: dict[str, Mapping] = {}
     if space is not None:
+        named = space.name if target is not None else None
+        known = {source: known_variants(raw, train_spaces[source], named, search) for source, raw in spaces.items()}
+        hint = "" if named else "; a named --space has its own"
+        attempt(problems, partial(check_variants, variants, known, hint))
         for source, raw in spaces.items():
-            mapping = attempt(problems, partial(_route, raw, train_spaces[source], space, target, search))
+            wanted = [variant for variant in variants if variant in known[source]]
+            mapping = attempt(problems, partial(_route, raw, train_spaces[source], space, named, search, wanted))
             if mapping is not None:
                 mappings[source] = mapping
     if problems or space is None:
@@ -190,15 +223,33 @@ def taxonomy_for(
     return Taxonomy(space, mappings)
 
 
-def taxonomy_of(target: str, search: Sequence[Path] = ()) -> Taxonomy:
-    """The target space `target` with every raw space that has a mapping file to it, by its name."""
+def taxonomy_of(target: str, search: Sequence[Path] = (), variants: Sequence[str] = ()) -> Taxonomy:
+    """The target space `target` with every raw space that has a mapping file to it, by its name.
+
+    `variants` as in `taxonomy_for`.
+    """
     problems: list[Problem] = []
     space = attempt(problems, partial(load_space, target, search))
     names = mapped_spaces(target, search)
-    loaded = {name: attempt(problems, partial(load_mapping, name, target, search)) for name in names}
+    known = {name: variant_names(name, target, search) for name in names}
+    if space is not None:
+        attempt(problems, partial(check_variants, variants, known))
+    loaded = {
+        name: attempt(problems, partial(load_mapping, name, target, search, [v for v in variants if v in known[name]]))
+        for name in names
+    }
     if problems or space is None:
         raise UnifyError(*dict.fromkeys(problems))
     return Taxonomy(space, {name: mapping for name, mapping in loaded.items() if mapping is not None})
+
+
+def known_variants(raw: str, train: str, target: str | None, search: Sequence[Path] = ()) -> tuple[str, ...]:
+    """The variants that can be had on the way from `raw` to `target` (None: a naive union), as a build goes it."""
+    if target is None:
+        return variant_names(raw, train, search)
+    if raw in mapped_spaces(target, search):
+        return variant_names(raw, target, search)
+    return (*variant_names(raw, train, search), *variant_names(train, target, search))
 
 
 def _target_space(train: Iterable[str], target: str | None, search: Sequence[Path]) -> LabelSpace:
@@ -211,14 +262,23 @@ def _target_space(train: Iterable[str], target: str | None, search: Sequence[Pat
     return naive_union(space for space in spaces if space is not None)
 
 
-def _route(raw: str, train: str, space: LabelSpace, target: str | None, search: Sequence[Path]) -> Mapping:
+def _route(
+    raw: str, train: str, space: LabelSpace, target: str | None, search: Sequence[Path], variants: Sequence[str]
+) -> Mapping:
     """From `raw` to `space`: by a mapping file if it is the named `target`, or else through `train`.
 
     A naive union goes by no file, whatever its name: other data sets may have a union as large.
     """
-    if target is not None and raw in mapped_spaces(target, search):
-        return load_mapping(raw, target, search)
-    trained = load_mapping(raw, train, search)
+    mapped = mapped_spaces(target, search) if target is not None else ()
+
+    def load(source: str, end: str) -> Mapping:
+        return load_mapping(source, end, search, [v for v in variants if v in variant_names(source, end, search)])
+
+    if raw in mapped:
+        return load(raw, space.name)
+    trained = load(raw, train)
+    if trained.target.name in mapped:
+        return compose(trained, load(trained.target.name, space.name))
     try:
         return compose(trained, by_name(trained.target, space))
     except UnifyError as e:

@@ -47,8 +47,12 @@ def verify(artifact: Artifact, progress: Callable[[str, int], None] = lambda nam
     return Verification(len(artifact.manifest.files) + 1, tuple(problems))
 
 
+#: What a copy from the Hub has besides: `unify push` puts the first there, the Hub the second.
+_OF_THE_HUB = {"croissant.json", ".gitattributes"}
+
+
 def _strangers(artifact: Artifact) -> Iterator[Problem]:
-    named = {FILE, *artifact.manifest.files}
+    named = {FILE, *artifact.manifest.files, *_OF_THE_HUB}
     for path in sorted(artifact.path.rglob("*")):
         name = path.relative_to(artifact.path).as_posix()
         if (path.is_symlink() or not path.is_dir()) and name not in named:

@@ -18,6 +18,7 @@ from unify.cli.demo import demo_command
 from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
 from unify.cli.erase import erase_command
+from unify.cli.import_mapping import import_mapping_command
 from unify.cli.prepare import prepare
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
@@ -32,6 +33,7 @@ COMMANDS = (
     diff_command,
     doctor,
     erase_command,
+    import_mapping_command,
     list_command,
     prepare,
     sample,

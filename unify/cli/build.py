@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unify.cli.options import json_option, mappings_option, out_option, root_options
+from unify.cli.options import json_option, mappings_option, out_option, root_options, variant_option
 from unify.cli.show import counted, duration, json_line, progress, size, table
 from unify.errors import OK, UnifyError, summary
 from unify.errors import REJECTS as REJECTED
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 @root_options
 @out_option
 @click.option("--space", help="Target label space; by default the naive union of the chosen datasets.")
+@variant_option
 @mappings_option
 @click.option("--split", "splits", multiple=True, help="Splits to build; train and val by default. Repeatable.")
 @click.option("--name", help="Name of the version's folder; by default letters and space: cibm-union70.")
 @click.option("--native", is_flag=True, help="Keep each source's own ids too, as column label_source.")
+@click.option("--instances", is_flag=True, help="Keep the sources' instance images, and count instances per class.")
+@click.option("--centroids", is_flag=True, help="Where each class is, per tile: what class-uniform sampling needs.")
 @click.option(
     "-j",
     "--workers",
@@ -54,10 +57,13 @@ def build_command(
     follow_links: bool,
     out: Path,
     space: str | None,
+    variants: tuple[str, ...],
     mappings: Path | None,
     splits: tuple[str, ...],
     name: str | None,
     native: bool,
+    instances: bool,
+    centroids: bool,
     workers: int | None,
     keep_going: bool,
     max_pixels: int | None,
@@ -86,13 +92,15 @@ def build_command(
     sources = known_sources(config)
     if sample:
         roots = (*roots, str(_streets(out, datasets)))
+    optional = {"native": native, "instances": instances, "centroids": centroids}
     found = resolve_roots(datasets, roots, config=config, environ=os.environ, sources=sources)
+    taxonomy = _taxonomy(found, sources, space, mappings, variants)
     plan = plan_build(
         found,
-        _taxonomy(found, sources, space, mappings),
+        taxonomy,
         splits or _usual_splits(found, sources),
         name=name,
-        options=("native",) if native else (),
+        options=[name for name, wanted in optional.items() if wanted],
         follow_links=follow_links,
         sources=sources,
     )
@@ -149,7 +157,11 @@ def _usual_splits(found: Mapping[str, Detection], sources: Mapping[str, Source])
 
 
 def _taxonomy(
-    found: Mapping[str, Detection], sources: Mapping[str, Source], space: str | None, mappings: Path | None
+    found: Mapping[str, Detection],
+    sources: Mapping[str, Source],
+    space: str | None,
+    mappings: Path | None,
+    variants: tuple[str, ...],
 ) -> Taxonomy:
     from unify.taxonomy import taxonomy_for
 
@@ -159,6 +171,7 @@ def _taxonomy(
         {name: release.train_space for name, release in releases.items()},
         space,
         search=(mappings,) if mappings else (),
+        variants=variants,
     )
 
 

@@ -8,17 +8,19 @@ from pathlib import Path
 import click
 
 from unify.cli.derived import commit_and_print, version_options
-from unify.cli.options import mappings_option
+from unify.cli.options import mappings_option, variant_option
 
 
 @click.command("convert")
 @click.argument("path")
 @click.option("--space", required=True, help="Target label space.")
+@variant_option
 @mappings_option
 @version_options
 def convert_command(
     path: str,
     space: str,
+    variants: tuple[str, ...],
     mappings: Path | None,
     out: Path,
     name: str | None,
@@ -29,7 +31,8 @@ def convert_command(
     """Map an existing version onward to another label space; no raw file is needed.
 
     The labels become what `unify build --space` would give. Where classes that are one now would have to be
-    told apart, it says which; versions that were built with --native can go anywhere.
+    told apart, it says which; versions that were built with --native can go anywhere. --variant takes another
+    reading of the mapping tables, also of the space that the version is in.
 
     \b
     Example:
@@ -42,5 +45,5 @@ def convert_command(
 
     parent = locate(path, out)
     search = (mappings,) if mappings else ()
-    job = conversion(parent, space, name=name, search=search, sources=known_sources(config))
+    job = conversion(parent, space, variants=variants, name=name, search=search, sources=known_sources(config))
     commit_and_print("convert", job, parent, out, workers=workers, as_json=as_json, started=started)

@@ -24,6 +24,13 @@ mappings_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder of your own spaces/ and to_*/ tables, looked into before the built-in ones.",
 )
+variant_option = click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    help="Another reading of the mapping tables, of those that `unify spaces SPACE` lists. Repeatable.",
+)
 
 
 def root_options(command: F) -> F:

@@ -69,7 +69,8 @@ def stats_command(
     """Pixels and images per class, from the version's own counts: no image is decoded.
 
     --json and --csv hold every source and split, and their sums under the name "all", in the order of
-    ids; --json also the orders, weights and co-occurrence.
+    ids; --json also the orders, weights and co-occurrence. Instances are there for versions built with
+    --instances, and count in the sources that tell things of one class apart.
 
     \b
     Example:
@@ -191,6 +192,9 @@ def _print_tables(
     click.echo()
     if rarer.any():
         click.echo(f"† the less frequent half of the classes that occur, by {by}")
+    if whole.counts.instances is not None and not (per_source or weights):
+        known = [g.source for g in groups if g.split == stats.ALL != g.source and g.counts.instances is not None]
+        click.echo(f"instances: of {', '.join(known)}")
     if weights:
         click.echo(
             "inverse: 1/f, mean 1. median: median(f)/f, in the class's images. enet: 1/ln(1.02 + f). f by pixels"
@@ -221,6 +225,8 @@ def _frequency_columns(counts: Counts, codes: Sequence[int], with_counts: bool) 
         if with_counts:
             columns.append(_Column(by, [f"{values[i]:,}" for i in codes]))
         columns.append(_Column(f"% of {by}", [_percent(share[i], by) for i in codes]))
+    if with_counts and counts.instances is not None:
+        columns.append(_Column("instances", [f"{counts.instances[i]:,}" for i in codes]))
     return columns
 
 
@@ -287,8 +293,8 @@ def _percent(share: float, by: str) -> str:
 def _plain(group: Group, taxonomy: Taxonomy) -> dict[str, Any]:
     """Everything there is to say about a group, in plain types. Lists over classes are in the order of their ids.
 
-    `cooccurrence` is `Counts.together`, `adjacency` is there if it was counted. Orders and halves are lists of
-    ids of the classes that occur.
+    `cooccurrence` is `Counts.together`, `adjacency` is there if it was counted, and `instances` of a class where
+    they are known. Orders and halves are lists of ids of the classes that occur.
     """
     from unify import stats
 
@@ -298,6 +304,7 @@ def _plain(group: Group, taxonomy: Taxonomy) -> dict[str, Any]:
     frequencies = {"pixel_frequency": stats.pixel_frequency(counts), "image_frequency": stats.image_frequency(counts)}
     codes: list[dict[str, Any]] = [
         {"pixels": int(counts.pixels[i]), "images": int(counts.images[i])}
+        | ({} if counts.instances is None else {"instances": int(counts.instances[i])})
         | {name: float(values[i]) for name, values in shares.items()}
         for i in range(len(counts.pixels))
     ]

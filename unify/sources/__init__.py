@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unify.errors import error
 from unify.sources.acdc import ACDC
-from unify.sources.base import GENERATED_MARK, Detection, LabelFormat, Listing, Pair, Release, Source
+from unify.sources.base import GENERATED_MARK, Detection, InstanceFiles, LabelFormat, Listing, Pair, Release, Source
 from unify.sources.bdd100k import BDD100K
 from unify.sources.camvid import CAMVID
 from unify.sources.cityscapes import CITYSCAPES
@@ -27,6 +27,7 @@ from unify.sources.wilddash import WILDDASH
 __all__ = [
     "SOURCES",
     "Detection",
+    "InstanceFiles",
     "LabelFormat",
     "Listing",
     "Pair",

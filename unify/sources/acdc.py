@@ -17,6 +17,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.pairs import Side, join, pair_folders
 
@@ -82,7 +83,7 @@ ACDC = Source(
     letter="A",
     title="ACDC",
     homepage="https://acdc.vision.ee.ethz.ch",
-    license="ACDC license: non-commercial research and education, accepted at download",
+    license=LICENCES["acdc"].name,
     citation=(
         "C. Sakaridis, D. Dai, L. Van Gool, ACDC: The Adverse Conditions Dataset with Correspondences for Semantic "
         "Driving Scene Understanding, ICCV 2021."

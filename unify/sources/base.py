@@ -35,12 +35,42 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceFiles:
+    """How a release tells things of one class apart: (H, W) 16-bit values, raw id * `divisor` + number.
+
+    `beside`: a part of every label's path, and what stands there in the path of its instance image. None: the
+    label's polygons are drawn, each of a class in `numbered_as` with the next number; classes with the same
+    entry are numbered together.
+    `plain`: values below `divisor` are raw ids, of what is not told apart.
+    `first`: the lowest number; lower ones are of what is not told apart.
+    `things`: raw ids that are told apart at all; None for those of any value that the above leaves.
+    """
+
+    divisor: int
+    beside: tuple[str, str] | None = None
+    numbered_as: Mapping[str, int] = field(default_factory=dict)
+    plain: bool = False
+    first: int = 0
+    things: frozenset[int] | None = None
+
+    def path(self, label: str) -> str:
+        """Path of the instance image that belongs to a label; "" if it is drawn from the label itself."""
+        if self.beside is None:
+            return ""
+        old, new = self.beside
+        at = label.casefold().rfind(old.casefold())
+        assert at >= 0, f"labels of this release have '{old}' in their paths"
+        return label[:at] + new + label[at + len(old) :]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """One published form of a dataset.
 
     `splits`: official number of pairs per split. `withheld`: split → why it cannot be built.
     `label_file`: which files are its labels, for messages.
     `list_pairs`: (root, split, follow_links) → listing. It crosses processes, so it has to be picklable.
+    `instances`: how it tells things of one class apart; None if it does not.
     """
 
     name: str
@@ -51,6 +81,7 @@ class Release:
     label_file: str
     list_pairs: Callable[[Path, str, bool], Listing]
     withheld: Mapping[str, str] = field(default_factory=dict)
+    instances: InstanceFiles | None = None
 
     def find(self, root: Path, split: str, *, follow_links: bool = False) -> Listing:
         """The pairs of `split` below `root`, and what is wrong with them. Opens no image.

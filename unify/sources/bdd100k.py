@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.pairs import Side, pair_folders
 
@@ -70,7 +71,7 @@ BDD100K = Source(
     letter="B",
     title="BDD100K",
     homepage="https://www.vis.xyz/bdd100k/",
-    license="BDD100K license: educational, research and not-for-profit use",
+    license=LICENCES["bdd100k"].name,
     citation=("F. Yu et al., BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning, CVPR 2020."),
     layout="images/10k/ and labels/sem_seg/masks/, or seg/images/ and seg/labels/, with {split}/ in each",
     version=1,

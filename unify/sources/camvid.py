@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from unify.errors import Problem, UnifyError
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.files import read_small
 from unify.sources.pairs import Side, pair_folders
@@ -84,7 +85,7 @@ CAMVID = Source(
     letter="V",
     title="CamVid",
     homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
-    license="CamVid terms: non-commercial research use",
+    license=LICENCES["camvid"].name,
     citation=(
         "G. J. Brostow, J. Fauqueur, R. Cipolla, Semantic object classes in video: A high-definition ground truth "
         "database, Pattern Recognition Letters 30(2), 2009."

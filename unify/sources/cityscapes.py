@@ -1,8 +1,10 @@
 """Cityscapes (Cordts et al., CVPR 2016).
 
 leftImg8bit/{split}/{city}/{city}_{seq}_{frame}_leftImg8bit.png and
-gtFine/{split}/{city}/{city}_{seq}_{frame}_gtFine_labelIds.png, 2048x1024, pixel = label id. Release `coarse`
-has gtCoarse and *_gtCoarse_* instead, for the same train and val and for 19,998 frames more, train_extra.
+gtFine/{split}/{city}/{city}_{seq}_{frame}_gtFine_labelIds.png, 2048x1024, pixel = label id; beside them
+*_gtFine_instanceIds.png, 16 bits, label id * 1000 + number, or the plain label id of stuff and of groups.
+Release `coarse` has gtCoarse and *_gtCoarse_* instead, for the same train and val and for 19,998 frames more,
+train_extra.
 
 Traps: `*_labelTrainIds.png` are not shipped, users make them, and they look alike; IDD has the same
 folders with other names in them; the license plate's id is -1, which an 8-bit pixel shows as 255. Coarse
@@ -18,7 +20,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.licences import LICENCES
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.files import first_file
 from unify.sources.pairs import Side, pair_folders
 
@@ -73,6 +76,7 @@ def _release(name: str, splits: Mapping[str, int], no_test: str) -> Release:
         label_file=f"*_{_KINDS[name]}_labelIds.png",
         list_pairs=partial(list_pairs, release=name),
         withheld={"test": no_test},
+        instances=InstanceFiles(1000, ("_labelIds.png", "_instanceIds.png"), plain=True),
     )
 
 
@@ -81,7 +85,7 @@ CITYSCAPES = Source(
     letter="C",
     title="Cityscapes",
     homepage="https://www.cityscapes-dataset.com",
-    license="Cityscapes terms of use: research and other non-commercial use, no redistribution",
+    license=LICENCES["cityscapes"].name,
     citation=("M. Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016."),
     layout="leftImg8bit/ and gtFine/, with {split}/{city}/ in each",
     version=1,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.lists import pair_names, read_names
 from unify.sources.pairs import Side
@@ -45,7 +46,7 @@ CONTEXT = Source(
     letter="X",
     title="Pascal Context",
     homepage="https://www.cs.stanford.edu/~roozbeh/pascal-context/",
-    license="the pictures are subject to the Flickr terms of use",
+    license=LICENCES["context"].name,
     citation=(
         "R. Mottaghi et al., The Role of Context for Object Detection and Semantic Segmentation in the Wild, CVPR 2014."
     ),

@@ -13,13 +13,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.licences import LICENCES
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.cityscapes import is_cityscapes
 from unify.sources.files import first_file, subfolders
 from unify.sources.pairs import Side, join, pair_folders
 
 _PARTS = ("idd_segmentation", "idd20kii")  # letter case varies between mirrors
 _PART_OF_SUFFIX = {"_leftImg8bit.png": "I", "_leftImg8bit.jpg": "II"}
+#: Classes whose things are told apart → their level3 id: the official tool numbers those of one together.
+_THINGS = {
+    "person": 4, "animal": 4, "rider": 5, "motorcycle": 6, "bicycle": 7, "autorickshaw": 8, "car": 9, "truck": 10,
+    "bus": 11, "caravan": 12, "trailer": 12, "train": 12, "vehicle fallback": 12,
+}  # fmt: skip
 _DRAWN = "only label images drawn from polygons, at one of several levels: unpack the *_polygons.json, too"
 
 
@@ -72,7 +78,7 @@ IDD = Source(
     letter="I",
     title="India Driving Dataset",
     homepage="https://idd.insaan.iiit.ac.in",
-    license="IDD terms of use, accepted at download: research use, no redistribution",
+    license=LICENCES["idd"].name,
     citation=(
         "G. Varma et al., IDD: A Dataset for Exploring Problems of Autonomous Navigation in Unconstrained "
         "Environments, WACV 2019."
@@ -89,6 +95,7 @@ IDD = Source(
             label_file="*_gtFine_polygons.json",
             list_pairs=list_pairs,
             withheld={"test": "IDD keeps its test labels to itself"},
+            instances=InstanceFiles(1000, numbered_as=_THINGS, plain=True),
         )
     },
     detect=detect,

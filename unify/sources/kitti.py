@@ -4,8 +4,9 @@ training/image_2/{n:06d}_10.png and training/semantic/{n:06d}_10.png, 200 pairs,
 `data_semantics` or not. There is no validation split. A pixel is a Cityscapes label id, so that the label
 space is Cityscapes' own: what goes there or to its 19 classes goes the same way.
 
-Traps: semantic/ holds label ids, not train ids; semantic_rgb/ holds colours, instance/ 16 bits (id * 256
-+ n, not * 1000); unpacked over the stereo download, image_2/ has the frames *_11.png, too, which have no labels.
+Traps: semantic/ holds label ids, not train ids; semantic_rgb/ holds colours; instance/ has 16 bits, id * 256
++ n, not * 1000, n = 0 is no instance, and stuff may have numbers, too; unpacked over the stereo download,
+image_2/ has the frames *_11.png, too, which have no labels.
 Layout and counts: the benchmark's devkit; the image sizes are not checked against data.
 """
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.licences import LICENCES
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.pairs import Side, pair_folders
 
 _IMAGES, _LABELS = "training/image_2", "training/semantic"
@@ -38,7 +40,7 @@ KITTI = Source(
     letter="K",
     title="KITTI semantic segmentation",
     homepage="https://www.cvlibs.net/datasets/kitti/eval_semseg.php?benchmark=semantics2015",
-    license="CC BY-NC-SA 3.0",
+    license=LICENCES["kitti"].name,
     citation=(
         "H. Abu Alhaija et al., Augmented Reality Meets Computer Vision: Efficient Data Generation for Urban "
         "Driving Scenes, International Journal of Computer Vision 126, 2018."
@@ -55,6 +57,7 @@ KITTI = Source(
             label_file="training/semantic/*_10.png (not semantic_rgb, not instance)",
             list_pairs=list_pairs,
             withheld={"test": "KITTI keeps its test labels to itself"},
+            instances=InstanceFiles(256, ("/semantic/", "/instance/"), first=1),
         )
     },
     detect=detect,

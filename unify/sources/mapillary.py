@@ -2,12 +2,14 @@
 
 The v1.x download: {training|validation}/images/{key}.jpg, {...}/labels/{key}.png and config.json. The
 v2.0 download: images as before, {...}/v1.2/labels/, {...}/v2.0/labels/, config_v1.2.json and
-config_v2.0.json: it holds both releases. A pixel is the position in the config's list of labels.
+config_v2.0.json: it holds both releases. A pixel is the position in the config's list of labels. Beside each
+labels/ lies instances/, 16-bit PNGs of that position * 256 + number.
 
 Traps: labels are palette PNGs, whose indices count and whose colours are not unique in v2.0; releases
 1.1 and 1.2 have the same 66 labels, and the config of 1.2 calls itself 1.1, so that only the labels
 themselves tell the release; keys may begin with "-".
 Layout: NVIDIA semantic-segmentation, PREPARE_DATASETS.md (v1.x); mmsegmentation, dataset_prepare.md (v2.0).
+Instances: as Mapillary's own seamseg reads them, every value of a label that has instances is one, number 0 too.
 """
 
 from __future__ import annotations
@@ -17,13 +19,22 @@ from functools import cache, partial
 from pathlib import Path
 
 from unify.errors import UnifyError
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.licences import LICENCES
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.files import read_small
 from unify.sources.pairs import Side, pair_folders
 from unify.spaces import load_space
 
 _FOLDER_OF_SPLIT = {"train": "training", "val": "validation"}
 _RELEASES = ("v1.2", "v2.0")
+#: Positions of the labels that their config says have instances: 37 and 72 of them.
+_THINGS = {
+    "v1.2": frozenset([0, 1, 8, *range(19, 24), *range(32, 43), *range(44, 58), *range(59, 63)]),
+    "v2.0": frozenset(
+        [0, 1, 11, 14, 16, 30, *range(32, 35), *range(39, 48), *range(50, 55), *range(66, 77), *range(78, 86),
+         *range(87, 115), 116, 117]
+    ),
+}  # fmt: skip
 _MAX_CONFIG_BYTES = 1 << 20  # the config of v2.0 has some 30 kB
 
 
@@ -92,6 +103,7 @@ def _release(name: str, train_space: str) -> Release:
         label_file=f"the palette PNGs of {name}, labels/*.png (not instances, not panoptic)",
         list_pairs=partial(list_pairs, release=name),
         withheld={"test": "Mapillary keeps its test labels to itself"},
+        instances=InstanceFiles(256, ("/labels/", "/instances/"), things=_THINGS[name]),
     )
 
 
@@ -100,7 +112,7 @@ MAPILLARY = Source(
     letter="M",
     title="Mapillary Vistas",
     homepage="https://www.mapillary.com/dataset/vistas",
-    license="CC BY-NC-SA 4.0",
+    license=LICENCES["mapillary"].name,
     citation="G. Neuhold et al., The Mapillary Vistas Dataset for Semantic Understanding of Street Scenes, ICCV 2017.",
     layout="training/, validation/ and config.json (v1.x), or config_v1.2.json and config_v2.0.json",
     version=1,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.lists import pair_names, read_names
 from unify.sources.pairs import Side
@@ -50,7 +51,7 @@ NYU = Source(
     letter="N",
     title="NYU-Depth-v2",
     homepage="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
-    license="no license is stated: research use",
+    license=LICENCES["nyu"].name,
     citation="N. Silberman et al., Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012.",
     layout="image/, label40/, train.txt and test.txt",
     version=1,

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from unify.errors import Problem
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.files import walk
 from unify.sources.lists import pair_names, read_names
@@ -99,7 +100,7 @@ VOC = Source(
     letter="P",
     title="Pascal VOC 2012",
     homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-    license="the pictures are subject to the Flickr terms of use",
+    license=LICENCES["voc"].name,
     citation=(
         "M. Everingham et al., The Pascal Visual Object Classes Challenge: A Retrospective, International Journal of "
         "Computer Vision 111, 2015."

@@ -19,6 +19,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from unify.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.pairs import Side, pair_folders
 
@@ -59,7 +60,7 @@ WILDDASH = Source(
     letter="W",
     title="WildDash 2",
     homepage="https://wilddash.cc",
-    license="WildDash terms: non-commercial research use, accepted at download",
+    license=LICENCES["wilddash"].name,
     citation=("O. Zendel et al., Unifying Panoptic Segmentation for Autonomous Driving, CVPR 2022."),
     layout="images/, panoptic.json and labels/ (public_02) or panoptic/ (v2p0)",
     version=1,
