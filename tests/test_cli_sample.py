@@ -31,6 +31,28 @@ def test_other_layout(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("datasets", "layout", "total"),
+    [("A", "acdc=all", 8), ("C", "cityscapes=coarse", 5), ("K", "kitti=2015", 3), ("P", "voc=trainaug", 5)],
+)
+def test_how_many_images(tmp_path, capfd, datasets, layout, total):
+    """ACDC has its four conditions, Cityscapes' train_extra and SBD as many as train."""
+    arguments = ["--datasets", datasets, "--layout", layout, "--images", "2", "--scale", "0.06", "-j", "1"]
+    assert run(["sample", str(tmp_path), *arguments]) == 0
+    out, err = capfd.readouterr()
+    assert f": {total} images in " in out and f"sample: {total}/{total} images" in err
+
+
+def test_all_of_them(tmp_path, capfd):
+    """Every dataset at once, found again by its letter; each can be asked about and built."""
+    roots = str(tmp_path / "s")
+    assert run(["sample", roots, "--datasets", "K,A,W,P,X,N", "--images", "1", "--scale", "0.06"]) == 0
+    assert run(["doctor", "--root", roots]) == 0
+    for letters in ("K", "K,A,W", "P,X,N"):
+        assert run(["build", "--datasets", letters, "--root", roots, "--out", str(tmp_path / "o"), "-j", "1"]) == 0
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
         (["--datasets", "C,Z"], 2, "unify: unknown-dataset: no dataset 'Z' — known: C cityscapes"),

@@ -9,10 +9,13 @@ from unify.sample.concepts import load_concepts
 from unify.sample.texture import GRAIN, PATTERNS
 from unify.spaces import load_space
 
-SPACES = ("cityscapes", "idd", "bdd100k", "mapillary-v1.2", "mapillary-v2.0", "camvid-32", "camvid-segnet")
+SPACES = (
+    *("cityscapes", "idd", "bdd100k", "mapillary-v1.2", "mapillary-v2.0", "camvid-32", "camvid-segnet"),
+    *("wilddash-v2p0", "wilddash-public-02"),
+)
 
-#: Raw classes that no street shows: licence plates are in Cityscapes' polygon files only, and the other
-#: four are of images that were annotated for their markings alone.
+#: Raw classes that no street shows: licence plates are in Cityscapes' polygon files only, four of Mapillary's
+#: are of images that were annotated for their markings alone, and three of WildDash's for want of knowing better.
 NEVER = {
     "cityscapes": {"license plate"},
     "mapillary-v2.0": {
@@ -21,6 +24,7 @@ NEVER = {
         "marking-only--discrete--other-marking",
         "marking-only--discrete--text",
     },
+    "wilddash-v2p0": {"rider", "trafficsignany", "curbterrain"},
 }
 
 
@@ -50,6 +54,37 @@ def test_both_columns_of_camvid_agree():
     for concept in load_concepts().concepts:
         (grouped,) = grouping[concept.raw["camvid-32"]] or ("Unlabelled",)
         assert grouped.casefold() == concept.raw["camvid-segnet"].casefold(), concept.name
+
+
+@pytest.mark.parametrize("target", ["cityscapes19", "wilddash26"])
+def test_both_releases_of_wilddash_agree(target):
+    """What the early release keeps apart, it names so that it goes where the later one goes."""
+    late, early = (load_mapping(space, target).rules for space in ("wilddash-v2p0", "wilddash-public-02"))
+    for concept in load_concepts().concepts:
+        assert late[concept.raw["wilddash-v2p0"]] == early[concept.raw["wilddash-public-02"]], concept.name
+
+
+def test_policies_of_wilddash():
+    """A few that tell it from Cityscapes: concept → v2p0, public_02."""
+    concepts = load_concepts()
+    told = {
+        "van": ("van", "van"),
+        "pickup": ("pickup", "pickup"),
+        "street light": ("streetlight", "streetlight"),
+        "stop line": ("roadmarking", "road-marking"),
+        "zebra stripe": ("crosswalkzebra", "road"),
+        "ego vehicle": ("egovehicle", "ego vehicle"),
+        "car mount": ("dashcammount", "ego vehicle"),
+        "rectification border": ("overlay", "rectification border"),
+        "tram": ("onrails", "on rails"),
+        "motorcyclist": ("motorcyclist", "rider"),
+        "autorickshaw": ("autorickshaw", "motorcycle"),
+        "driveway": ("ground", "ground"),
+        "traffic cone": ("static", "static"),
+    }
+    for concept, names in told.items():
+        raw = concepts[concept].raw
+        assert (raw["wilddash-v2p0"], raw["wilddash-public-02"]) == names
 
 
 def test_names_and_textures():

@@ -20,7 +20,7 @@ from unify.cli.show import duration, json_line, progress
     type=click.IntRange(1),
     default=8,
     show_default=True,
-    help="Training images per dataset; a quarter as many for validation.",
+    help="Training images per dataset; a quarter as many for validation or testing.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option(
@@ -34,7 +34,8 @@ from unify.cli.show import duration, json_line, progress
     "layouts",
     multiple=True,
     metavar="DATASET=NAME",
-    help="Another of a dataset's layouts: bdd100k=seg, mapillary=v1, camvid=original. Repeatable.",
+    help="Another of a dataset's layouts: cityscapes=coarse or fine+coarse, bdd100k=seg, mapillary=v1, "
+    "camvid=original, wilddash=v2p0, voc=voc2012, nyu=mat. Repeatable.",
 )
 @click.option(
     "-j", "--workers", type=click.IntRange(1), help="Processes; by default all cores, or fewer for few images."
@@ -56,21 +57,24 @@ def sample(
     """Write generated street scenes as raw datasets, with the truth about them.
 
     Each dataset gets a folder of its name in DIRECTORY, in its own layout and with its own classes, so
-    that `--root DIRECTORY` finds them. truth.json says what every concept is called where, and marks
-    the roots as generated.
+    that `--root DIRECTORY` finds them; VOC, Pascal Context and NYU show coloured shapes instead of streets.
+    truth.json says what every concept is called where, and marks the roots as generated. The same command
+    again takes over what an interrupted one has left.
 
     \b
     Example:
       unify sample streets --datasets C,I,B,M --images 8 --seed 0
+      unify sample streets --datasets C,K,A,W --layout cityscapes=fine+coarse
     """
     from unify.sample import write_streets
-    from unify.sample.write import source_names, val_images
+    from unify.sample.write import chosen_layouts, source_names, split_sizes
 
     if scale is not None and full_size:
         raise click.UsageError("Use just one of --scale and --full-size.")
     chosen = dict(_split(text) for text in layouts)
     names = source_names(datasets.split(","))
-    total = len(names) * (images + val_images(images))
+    layout_of = chosen_layouts(chosen)
+    total = sum(sum(split_sizes(name, images, layout_of[name]).values()) for name in names)
     started = time.monotonic()
     with progress("sample", total, quiet=as_json) as advance:
         write_streets(

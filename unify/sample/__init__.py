@@ -2,8 +2,8 @@
 
 A scene is laid out in metres (`layout`), painted far to near by one function a kind of thing (`draw`),
 photographed with its source's look (`looks`, `render`), annotated with that source's classes
-(`concepts`, `annotate`), and written in its true layout (`layouts`, `write`). Everything follows from
-a seed, to the byte.
+(`concepts`, `annotate`, `coarse`), and written in its true layout (`layouts`, `write`). Everything follows
+from a seed, to the byte. Datasets that show no streets are written, too, as a world of `shapes`.
 """
 
 from __future__ import annotations

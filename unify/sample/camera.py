@@ -107,6 +107,8 @@ class Light:
     sky_low: RGB
     cloud: float  # share of the sky under cloud, 0..1
     night: float = 0.0  # 0 by day; 1: lamps and windows are what is seen
+    falls: str = ""  # what comes down and lies about: "rain" or "snow" (`weather.apply`)
+    noise: int = 0  # more noise of the sensor, for want of light
 
     def factor(self, normal: RGB, sunlit: float = 1.0) -> RGB:
         """What a face's colour is multiplied by; `sunlit` is 0 in a shadow, 1 in the sun."""

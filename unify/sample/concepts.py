@@ -1,10 +1,11 @@
-"""The concepts of Streets, read from `concepts.yaml`, and each source's view of them."""
+"""The concepts of Streets, read from `concepts.yaml` and `wilddash.yaml`, and each source's view of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ import yaml
 from unify.spaces import load_space
 
 TABLE = Path(__file__).with_name("concepts.yaml")
+_WILDDASH = Path(__file__).with_name("wilddash.yaml")
+#: Ids up to this one mean the same in both releases of WildDash.
+_LAST_COMMON_ID = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,41 @@ class Concepts:
 
 @lru_cache(maxsize=1)
 def load_concepts() -> Concepts:
-    """The table as it is in the package."""
+    """The tables as they are in the package."""
     data = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     spaces = tuple(data["columns"][2:])
+    more = _wilddash_names()
     concepts = tuple(
-        Concept(name, (colour[0], colour[1], colour[2]), texture, dict(zip(spaces, raw, strict=True)))
+        Concept(
+            name, (colour[0], colour[1], colour[2]), texture, {**dict(zip(spaces, raw, strict=True)), **more.pop(name)}
+        )
         for name, (colour, texture, *raw) in data["concepts"].items()
     )
     assert len(concepts) <= 256, "a concept index is one byte"
-    return Concepts(spaces, concepts, {concept.name: i for i, concept in enumerate(concepts)})
+    assert not more, f"wilddash.yaml names what is no concept: {list(more)}"
+    return Concepts(tuple(concepts[0].raw), concepts, {concept.name: i for i, concept in enumerate(concepts)})
+
+
+def wilddash_things() -> frozenset[str]:
+    """Classes of WildDash's v2p0 whose things are told apart."""
+    return frozenset(_read_wilddash()["things"])
+
+
+@lru_cache(maxsize=1)
+def _read_wilddash() -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(_WILDDASH.read_text(encoding="utf-8"))
+    return data
+
+
+def _wilddash_names() -> dict[str, dict[str, str]]:
+    """Concept -> its raw class in either release of WildDash."""
+    data = _read_wilddash()
+    policy, early = load_space("wilddash-v2p0"), load_space("wilddash-public-02")
+    by_id = {c.id: c.name for c in early.classes}
+    early_names = {
+        c.name: by_id[c.id] if c.id <= _LAST_COMMON_ID else data["public-02"][c.name] for c in policy.classes
+    }
+    return {
+        concept: {"wilddash-v2p0": name, "wilddash-public-02": early_names[name]}
+        for concept, name in data["v2p0"].items()
+    }

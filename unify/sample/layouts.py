@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from functools import lru_cache
-from io import BytesIO
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 
 from unify.sample import annotate
-from unify.sample.annotate import Bytes, instance_numbers, label_image
+from unify.sample import layouts_eval as evaluation
+from unify.sample.annotate import Bytes, Drawn, instance_numbers, label_image
+from unify.sample.coarse import coarse_polygons
 from unify.sample.concepts import Concepts, load_concepts
 from unify.sample.dice import Dice
+from unify.sample.encode import Files, jpeg, palette_png, png, to_json
+from unify.sample.layouts_eval import CITYSCAPES_THINGS
 from unify.sample.looks import LOOKS
 from unify.sample.render import Rendering
 from unify.sample.world import Card
@@ -44,11 +45,35 @@ TRAIN_CITIES = (
     "zurich",
 )
 VAL_CITIES = ("frankfurt", "lindau", "munster")
-#: Ids of the Cityscapes classes whose things are counted.
-CITYSCAPES_THINGS = frozenset(range(24, 34))
+EXTRA_CITIES = (
+    "augsburg",
+    "bad-honnef",
+    "bamberg",
+    "bayreuth",
+    "dortmund",
+    "dresden",
+    "duisburg",
+    "erlangen",
+    "freiburg",
+    "heidelberg",
+    "heilbronn",
+    "karlsruhe",
+    "konigswinter",
+    "konstanz",
+    "mannheim",
+    "muhlheim-ruhr",
+    "nuremberg",
+    "oberhausen",
+    "saarbrucken",
+    "schweinfurt",
+    "troisdorf",
+    "wuppertal",
+    "wurzburg",
+)
+_CITIES = {"train": TRAIN_CITIES, "val": VAL_CITIES, "train_extra": EXTRA_CITIES}
+#: Damaged in the copies of train_extra that circulate, its label one-valued.
+_DAMAGED = "train_extra/troisdorf/troisdorf_000000_000073"
 KEY_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-Files = dict[str, bytes]  # path below the dataset's root -> content
 
 
 def files_of(card: Card, rendering: Rendering, layout: str) -> Files:
@@ -67,39 +92,6 @@ def write_files(root: Path, files: Files) -> None:
             raise refused("write", path, e) from e
 
 
-# -- encodings -----------------------------------------------------------------------------------
-
-
-def png(array: Bytes | np.ndarray[Any, np.dtype[np.uint16]]) -> bytes:
-    """Gray (8 or 16 bit), RGB or RGBA."""
-    if array.ndim == 3:
-        array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
-    done, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    assert done
-    return data.tobytes()
-
-
-def jpeg(image_hw3: Bytes, quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", image_hw3[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return data.tobytes()
-
-
-def palette_png(index_hw: Bytes, colours_n3: Bytes) -> bytes:
-    """A palette PNG whose pixels are indices. Pillow leaves palette rows unfiltered, as the real files are."""
-    from PIL import Image
-
-    picture = Image.fromarray(index_hw)
-    picture.putpalette(colours_n3.ravel().tolist())
-    out = BytesIO()
-    picture.save(out, "PNG", compress_level=6)
-    return out.getvalue()
-
-
-def to_json(value: object) -> bytes:
-    return json.dumps(value, separators=(", ", ": ")).encode() + b"\n"
-
-
 # -- layouts -------------------------------------------------------------------------------------
 
 
@@ -108,27 +100,94 @@ def _table(space: str) -> tuple[Concepts, Bytes, Bytes]:
     return concepts, concepts.raw_ids(space), load_space(space).palette()
 
 
+def _cityscapes_stem(card: Card) -> str:
+    """{split}/{city}/{city}_{sequence}_{frame}"""
+    cities = _CITIES[card.split]
+    city = cities[(Dice(card.seed, "cityscapes", card.split).whole(0, 99) + card.index) % len(cities)]
+    return f"{card.split}/{city}/{city}_{card.index // len(cities):06d}_{19 + 7 * card.index:06d}"
+
+
+def _annotation(kind: str, stem: str, label_hw: Bytes, instance_hw: np.ndarray[Any, Any], polygons: object) -> Files:
+    """The four files that Cityscapes has of an annotated picture."""
+    opaque = np.concatenate([load_space("cityscapes").palette(), np.full((256, 1), 255, np.uint8)], axis=1)
+    base = f"{kind}/{stem}_{kind}"
+    return {
+        f"{base}_labelIds.png": png(label_hw),
+        f"{base}_instanceIds.png": png(instance_hw.astype(np.uint16)),
+        f"{base}_color.png": png(opaque[label_hw]),
+        f"{base}_polygons.json": to_json(polygons),
+    }
+
+
+def _left_image(card: Card, rendering: Rendering) -> Files:
+    return {f"leftImg8bit/{_cityscapes_stem(card)}_leftImg8bit.png": png(rendering.image_hw3)}
+
+
 def cityscapes(card: Card, rendering: Rendering) -> Files:
     """leftImg8bit and gtFine: label ids, instance ids, colours, polygons."""
-    concepts, ids, palette = _table("cityscapes")
-    dice = Dice(card.seed, "cityscapes", card.split)
-    cities = TRAIN_CITIES if card.split == "train" else VAL_CITIES
-    city = cities[(dice.whole(0, 99) + card.index) % len(cities)]
-    stem = f"{city}_{card.index // len(cities):06d}_{19 + 7 * card.index:06d}"
+    concepts, ids, _ = _table("cityscapes")
     label_hw = label_image(rendering, ids)
     numbers, raw = instance_numbers(rendering, ids, CITYSCAPES_THINGS)
-    coded = np.where(numbers > 0, raw.astype(np.int32) * 1000 + numbers - 1, raw).astype(np.uint16)
-    opaque = np.concatenate([palette, np.full((256, 1), 255, np.uint8)], axis=1)
+    coded = np.where(numbers > 0, raw.astype(np.int32) * 1000 + numbers - 1, raw)
     drawn = annotate.drawn_polygons(rendering, concepts, "cityscapes", "unlabeled")
     height, width = label_hw.shape
     polygons = annotate.cityscapes_json(drawn, annotate.plates_of(rendering, concepts), width, height)
-    base = f"gtFine/{card.split}/{city}/{stem}_gtFine"
     return {
-        f"leftImg8bit/{card.split}/{city}/{stem}_leftImg8bit.png": png(rendering.image_hw3),
-        f"{base}_labelIds.png": png(label_hw),
-        f"{base}_instanceIds.png": png(coded[rendering.shape_hw]),
-        f"{base}_color.png": png(opaque[label_hw]),
-        f"{base}_polygons.json": to_json(polygons),
+        **_left_image(card, rendering),
+        **_annotation("gtFine", _cityscapes_stem(card), label_hw, coded[rendering.shape_hw], polygons),
+    }
+
+
+def cityscapes_coarse(card: Card, rendering: Rendering) -> Files:
+    """leftImg8bit and gtCoarse: few polygons, and the label and instance images that they fill."""
+    concepts = load_concepts()
+    space = load_space("cityscapes")
+    things = frozenset(c.name for c in space.classes if c.id in CITYSCAPES_THINGS)
+    dice = Dice(card.seed, "cityscapes", card.split, card.index, "coarse")
+    drawn = coarse_polygons(rendering, concepts, "cityscapes", things, dice)
+    height, width = rendering.shape_hw.shape
+    values = {c.name: c.id for c in space.classes}
+    polygons = annotate.cityscapes_json(drawn, [], width, height)
+    label_hw, instance_hw = _fill(drawn, values, things, height, width)
+    return {
+        **_left_image(card, rendering),
+        **_annotation("gtCoarse", _cityscapes_stem(card), label_hw, instance_hw, polygons),
+    }
+
+
+def _fill(
+    drawn: Sequence[Drawn], values: dict[str, int], things: frozenset[str], height: int, width: int
+) -> tuple[Bytes, np.ndarray[Any, np.dtype[np.int32]]]:
+    """(H, W) label ids and instance ids of polygons filled in their order."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("I", (width, height), 0)
+    pen = ImageDraw.Draw(picture)
+    numbers: dict[str, dict[int, int]] = {}
+    for one in drawn:
+        value = values[one.label]
+        if one.label in things and not one.group:
+            known = numbers.setdefault(one.label, {})
+            value = value * 1000 + known.setdefault(one.thing, len(known))
+        pen.polygon(one.polygon.ravel().tolist(), fill=value)
+    instance_hw = np.asarray(picture, np.int32)
+    return np.where(instance_hw < 1000, instance_hw, instance_hw // 1000).astype(np.uint8), instance_hw
+
+
+def cityscapes_both(card: Card, rendering: Rendering) -> Files:
+    """gtFine and gtCoarse of the same pictures; train_extra has coarse labels only."""
+    fine = {} if card.split == "train_extra" else cityscapes(card, rendering)
+    return {**fine, **cityscapes_coarse(card, rendering)}
+
+
+def _damaged_frame(width: int, height: int) -> Files:
+    """The frame of train_extra that everybody leaves out."""
+    blank_hw = np.zeros((height, width), np.uint8)
+    polygons = {"imgHeight": height, "imgWidth": width, "objects": []}
+    image = png(np.full((height, width, 3), 128, np.uint8))
+    return {
+        f"leftImg8bit/{_DAMAGED}_leftImg8bit.png": image,
+        **_annotation("gtCoarse", _DAMAGED, blank_hw, blank_hw, polygons),
     }
 
 
@@ -265,9 +324,11 @@ def camvid_original(card: Card, rendering: Rendering) -> Files:
     }
 
 
-#: (source, layout) -> how a picture is laid down; the first layout of a source is the usual one
+#: (source, layout) -> how a picture of a street is laid down; the first layout of a source is the usual one
 LAYOUTS: dict[tuple[str, str], Callable[[Card, Rendering], Files]] = {
     ("cityscapes", "fine"): cityscapes,
+    ("cityscapes", "coarse"): cityscapes_coarse,
+    ("cityscapes", "fine+coarse"): cityscapes_both,
     ("idd", "20k"): idd,
     ("bdd100k", "sem_seg"): bdd100k,
     ("bdd100k", "seg"): bdd100k_old,
@@ -275,11 +336,17 @@ LAYOUTS: dict[tuple[str, str], Callable[[Card, Rendering], Files]] = {
     ("mapillary", "v1"): mapillary_v1,
     ("camvid", "segnet"): camvid,
     ("camvid", "original"): camvid_original,
+    ("kitti", "2015"): evaluation.kitti,
+    ("acdc", "all"): evaluation.acdc,
+    ("wilddash", "public_02"): evaluation.wilddash_public_02,
+    ("wilddash", "v2p0"): evaluation.wilddash_v2p0,
 }
 
 #: (source, layout) -> the label spaces that its label files are in
 SPACES: dict[tuple[str, str], tuple[str, ...]] = {
     ("cityscapes", "fine"): ("cityscapes",),
+    ("cityscapes", "coarse"): ("cityscapes",),
+    ("cityscapes", "fine+coarse"): ("cityscapes",),
     ("idd", "20k"): ("idd",),
     ("bdd100k", "sem_seg"): ("bdd100k",),
     ("bdd100k", "seg"): ("bdd100k",),
@@ -287,11 +354,44 @@ SPACES: dict[tuple[str, str], tuple[str, ...]] = {
     ("mapillary", "v1"): ("mapillary-v1.2",),
     ("camvid", "segnet"): ("camvid-segnet",),
     ("camvid", "original"): ("camvid-32",),
+    ("kitti", "2015"): ("cityscapes",),
+    ("acdc", "all"): ("cityscapes",),
+    ("wilddash", "public_02"): ("wilddash-public-02",),
+    ("wilddash", "v2p0"): ("wilddash-v2p0",),
+}
+
+#: (source, layout) -> what has to be known of each picture for the files that belong to all
+NOTES: dict[tuple[str, str], Callable[[Card, Rendering], Any]] = {
+    ("wilddash", release): partial(evaluation.wilddash_note, release=release) for release in ("public_02", "v2p0")
 }
 
 
-def common_files(source: str, layout: str, cards: tuple[Card, ...]) -> Files:
-    """The files of a dataset that belong to no picture: configs and lists."""
+def splits_of(source: str, layout: str, images: int) -> dict[str, int]:
+    """Split -> how many pictures, in the order in which they are written, for `images` to train on.
+
+    A quarter of them for validation or testing; train_extra has as many as train; of ACDC's conditions, each
+    has a quarter, rounded up, and splits of its own.
+    """
+    val = val_images(images)
+    if source == "cityscapes" and layout != "fine":
+        return {"train": images, "val": val, "train_extra": images}
+    if source == "acdc":
+        counts = {"train": -(-images // 4), "val": -(-val // 4)}
+        return {evaluation.acdc_split(c, split): n for c in evaluation.CONDITIONS for split, n in counts.items()}
+    if source == "kitti":
+        return {"train": images, "test": val}
+    if source == "wilddash":
+        return {"train": images}
+    return {"train": images, "val": val}
+
+
+def val_images(images: int) -> int:
+    """How many pictures for validation go with so many for training."""
+    return max(1, images // 4)
+
+
+def common_files(source: str, layout: str, cards: tuple[Card, ...], notes: list[Any]) -> Files:
+    """The files of a dataset that belong to no picture: configs and lists. `notes`: what `NOTES` made of each."""
     if source == "mapillary" and layout == "v2.0":
         return {f"config_{release}.json": to_json(mapillary_config(release)) for release in ("v1.2", "v2.0")}
     if source == "mapillary":
@@ -303,4 +403,8 @@ def common_files(source: str, layout: str, cards: tuple[Card, ...]) -> Files:
             for split, listed in names.items()
         }
         return {f"{split}.txt": text.encode() for split, text in lines.items()}
+    if source == "cityscapes" and layout != "fine":
+        return _damaged_frame(*cards[0].size)
+    if source == "wilddash":
+        return evaluation.wilddash_common(layout, notes)
     return {}

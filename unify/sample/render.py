@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from unify.sample import weather
 from unify.sample.camera import Light
 from unify.sample.canvas import Bytes, Canvas, Shape, draw_shapes, shrink
 from unify.sample.concepts import load_concepts
@@ -63,7 +64,7 @@ def render(scene: Scene, look: Look) -> Rendering:
     canvas.shadow = shade
     for thing in things:
         PAINTERS[thing.kind](canvas, thing)
-    if scene.light.night:
+    if scene.light.night == 1.0:
         for ahead in (7.0, 11.0, 17.0, 26.0):  # one's own headlamps on the road
             canvas.glow((scene.camera.x_m, 0.0, ahead), 1.5 + ahead * 0.1, (150, 142, 122))
     _leave_gaps(canvas, scene.gaps, dice.child("gaps"))
@@ -97,7 +98,7 @@ def _ego(canvas: Canvas, scene: Scene, dice: Dice) -> None:
 
 
 def _photograph(image: Bytes, canvas: Canvas, shape_hw: npt.NDArray[np.int32], look: Look, dice: Dice) -> Bytes:
-    """What a camera makes of it: surface grain, lamps by night, colour, vignette, blur, noise."""
+    """What a camera makes of it: surface grain, lamps by night, rain and snow, colour, vignette, blur, noise."""
     grain = np.array([0, *(GRAIN.get(canvas.concepts.concepts[s.concept].texture, 0) for s in canvas.shapes)], np.int32)
     height, width = shape_hw.shape
     noise = value_noise("grain", 1) + value_noise("grain", 2)
@@ -108,11 +109,13 @@ def _photograph(image: Bytes, canvas: Canvas, shape_hw: npt.NDArray[np.int32], l
     work = np.clip(work, 0, 255)
     if canvas.light.night:
         work = _lamplight(work, canvas, canvas.light)
+    if canvas.light.falls:
+        work = weather.apply(work.astype(np.uint8), canvas, shape_hw, dice.child("weather")).astype(np.int32)
     picture = _grade(work.astype(np.uint8), look)
     if look.soft:
         blurred = cv2.blur(picture, (3, 3)).astype(np.int32)
         picture = (picture.astype(np.int32) * (256 - look.soft) + blurred * look.soft >> 8).astype(np.uint8)
-    return _sensor(picture, look, dice)
+    return _sensor(picture, look.noise + canvas.light.noise, dice)
 
 
 def _lamplight(work: npt.NDArray[np.int32], canvas: Canvas, light: Light) -> npt.NDArray[np.int32]:
@@ -134,7 +137,11 @@ def _lamplight(work: npt.NDArray[np.int32], canvas: Canvas, light: Light) -> npt
     soft = np.rint(255 * halo * light.night / (halo * light.night + 330)).astype(np.uint8)
     smooth = cv2.resize(soft, (small_w * 4, small_h * 4), interpolation=cv2.INTER_LINEAR_EXACT)
     full = np.asarray(smooth, np.int32)[:height, :width]
-    lit: npt.NDArray[np.int32] = np.minimum(255, work + (work * full >> 6) + (full >> 3))
+    if light.night == 1.0:
+        lit: npt.NDArray[np.int32] = work + (work * full >> 6) + (full >> 3)
+    else:  # in daylight a lamp adds little to what there is, and shows by the haze around it
+        lit = work + (work * full >> 9) + (full * 90 >> 8)
+    np.minimum(255, lit, out=lit)
     return lit
 
 
@@ -158,11 +165,11 @@ def _grade(picture: Bytes, look: Look) -> Bytes:
     return graded
 
 
-def _sensor(picture: Bytes, look: Look, dice: Dice) -> Bytes:
+def _sensor(picture: Bytes, level: int, dice: Dice) -> Bytes:
     """Noise of the sensor: a sum of two uniform bytes, a little coloured."""
     height, width = picture.shape[:2]
     draw = dice.bytes_hw(height, width * 4).reshape(height, width, 4).astype(np.int32)
     common = draw[:, :, 3] - 128
-    spread = (draw[:, :, :3] - 128 + 2 * common[:, :, None]) * look.noise >> 8
+    spread = (draw[:, :, :3] - 128 + 2 * common[:, :, None]) * level >> 8
     noisy: Bytes = np.clip(picture.astype(np.int32) + spread, 0, 255).astype(np.uint8)
     return noisy

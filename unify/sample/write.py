@@ -1,40 +1,41 @@
-"""Writing Streets: raw roots in their true layouts, and the truth about them."""
+"""Writing samples: raw roots in their true layouts, and the truth about them."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from unify import storage
 from unify.errors import Problem, UnifyError, error
-from unify.sample.concepts import Concepts, load_concepts
-from unify.sample.layouts import LAYOUTS, SPACES, common_files, files_of, write_files
+from unify.sample import layouts as street_layouts
+from unify.sample import shapes
+from unify.sample.concepts import load_concepts
+from unify.sample.layouts import NOTES, val_images, write_files
+from unify.sample.layouts_eval import CONDITIONS
 from unify.sample.looks import LOOKS
+from unify.sample.truth import describe
 from unify.sample.world import Card, deal, render_card
 from unify.sources import SOURCES, source_named
 from unify.sources.base import GENERATED_MARK
 from unify.spaces import attempt
-from unify.storage import refused
 
 Size = Literal["small", "full"] | float
 
 #: Raised when the same seed gives other pictures than before.
 WORLD_VERSION = 1
-SPLITS = ("train", "val")
-
-
-def val_images(images: int) -> int:
-    """How many validation images go with so many for training."""
-    return max(1, images // 4)
+#: Source and layout of all that can be written; the first layout of a source is the usual one.
+LAYOUTS = (*street_layouts.LAYOUTS, *shapes.LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class _Job:
     card: Card
     layout: str
     root: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One picture as written: pixels per concept (or per raw id, of shapes), bytes, and what the dataset's
+    common files need to know of it."""
+
+    count: dict[int, int]
+    n_bytes: int
+    note: Any = field(default=None, repr=False)
 
 
 def usual_layouts() -> dict[str, str]:
@@ -63,20 +74,22 @@ def write_streets(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write raw roots of generated street scenes below `directory`, and truth.json beside them.
+    """Write raw roots of generated pictures below `directory`, and truth.json beside them.
 
     datasets: letters or names of sources ("C", "idd", ...), each in a folder of its own name.
-    images: training images per source; `val_images` of them for validation.
+    images: training images per source; what comes with them is in `split_sizes`.
     size: "small" (a quick look), "full" (the datasets' own sizes), or a factor on those.
-    layouts: source name -> one of its layouts, where it has several: bdd100k sem_seg or seg, mapillary
-    v2.0 or v1, camvid segnet or original.
+    layouts: source name -> one of its layouts (`LAYOUTS`), where it has several: cityscapes fine, coarse or
+    fine+coarse, bdd100k sem_seg or seg, mapillary v2.0 or v1, camvid segnet or original, wilddash public_02
+    or v2p0, voc trainaug or voc2012, nyu folders or mat.
     force: replace an earlier, different sample. progress: called with (images, bytes) as they are done.
 
-    The bytes depend on the arguments only, not on `workers` or the machine. Raises `UnifyError`:
-    unknown-dataset, usage, cannot-create, io.
+    truth.json is there from the beginning, with "unfinished" in it until all is written: the same call
+    takes over what an interrupted one has left. The bytes depend on the arguments only, not on `workers` or
+    the machine. Raises `UnifyError`: unknown-dataset, usage, cannot-create, io, worker-died.
     """
     names = source_names(datasets)
-    chosen = _layouts(layouts or {})
+    chosen = chosen_layouts(layouts or {})
     recipe = {
         "generated_by": "unify sample",
         "world": WORLD_VERSION,
@@ -85,23 +98,45 @@ def write_streets(
         "size": size,
         "layouts": {name: chosen[name] for name in names},
     }
+    shapes.check_packages({name: chosen[name] for name in names})
     _clear_way(directory, recipe, force)
+    _mark(directory, {**recipe, "unfinished": True})
     jobs = [
         _Job(card, chosen[name], directory / name)
         for name in names
-        for split in SPLITS
-        for card in deal(name, split, images if split == "train" else val_images(images), seed, _sizes(name, size))
+        for split, count in split_sizes(name, images, chosen[name]).items()
+        for card in _deal(name, split, count, seed, _sizes(name, size))
     ]
+    counts: dict[str, dict[str, Counter[int]]] = {name: {} for name in names}
+    notes: dict[str, list[Any]] = {name: [] for name in names}
+    for job, made in zip(jobs, _run(jobs, workers), strict=True):
+        official = job.card.split.rpartition("/")[2]  # ACDC's conditions have splits of their own
+        counts[job.card.source].setdefault(official, Counter()).update(made.count)
+        notes[job.card.source].append(made.note)
+        if progress is not None:
+            progress(1, made.n_bytes)
     for name in names:
         cards = tuple(job.card for job in jobs if job.card.source == name)
-        write_files(directory / name, common_files(name, chosen[name], cards))
-    counts: dict[str, dict[str, Counter[int]]] = {name: {split: Counter() for split in SPLITS} for name in names}
-    for job, (count, n_bytes) in zip(jobs, _run(jobs, workers), strict=True):
-        counts[job.card.source][job.card.split].update(count)
-        if progress is not None:
-            progress(1, n_bytes)
-    truth = {**recipe, **describe(counts, chosen, load_concepts())}
-    write_files(directory, {GENERATED_MARK: json.dumps(truth, indent=1).encode() + b"\n"})
+        module = shapes if name in shapes.SIZES else street_layouts
+        write_files(directory / name, module.common_files(name, chosen[name], cards, notes[name]))
+    _mark(directory, {**recipe, **describe(counts, chosen, load_concepts())})
+
+
+def split_sizes(source: str, images: int, layout: str | None = None) -> dict[str, int]:
+    """Split -> pictures of a source that are written for `images` to train on."""
+    layout = layout or usual_layouts()[source]
+    if source in shapes.SIZES:
+        return shapes.splits_of(source, layout, images, val_images(images))
+    return street_layouts.splits_of(source, layout, images)
+
+
+def _deal(source: str, split: str, count: int, seed: int, sizes: tuple[tuple[int, int], ...]) -> tuple[Card, ...]:
+    if source in shapes.SIZES:
+        return shapes.deal(source, split, count, seed, sizes)
+    cards = deal(source, split, count, seed, sizes)
+    if source == "acdc":
+        return tuple(dataclasses.replace(card, weather=CONDITIONS[split.partition("/")[0]]) for card in cards)
+    return cards
 
 
 def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
@@ -114,7 +149,8 @@ def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in ours if name in wanted)
 
 
-def _layouts(asked: Mapping[str, str]) -> dict[str, str]:
+def chosen_layouts(asked: Mapping[str, str]) -> dict[str, str]:
+    """Source -> its layout: the one asked for, or the usual one. Raises `UnifyError` (usage)."""
     chosen = usual_layouts()
     for source, layout in asked.items():
         if (source, layout) not in LAYOUTS:
@@ -126,37 +162,52 @@ def _layouts(asked: Mapping[str, str]) -> dict[str, str]:
 
 def _sizes(source: str, size: Size) -> tuple[tuple[int, int], ...]:
     """(width, height) in pixels, both even; a factor is raised where it would leave less than 64 pixels."""
-    look = LOOKS[source]
-    if size == "small":
-        return look.small
-    scale = 1.0 if size == "full" else max(float(size), *(64 / min(true) for true in look.sizes))
-    return tuple((round(w * scale / 2) * 2, round(h * scale / 2) * 2) for w, h in look.sizes)
+    if source in shapes.SIZES:
+        sizes, small = shapes.SIZES[source]
+    else:
+        sizes, small = LOOKS[source].sizes, LOOKS[source].small
+    if size in ("small", "full"):
+        return small if size == "small" else sizes
+    scale = max(float(size), *(64 / min(true) for true in sizes))
+    return tuple((round(w * scale / 2) * 2, round(h * scale / 2) * 2) for w, h in sizes)
 
 
 def _clear_way(directory: Path, recipe: dict[str, Any], force: bool) -> None:
-    """Refuse a folder that holds something else than the same sample; with `force`, remove an earlier one."""
+    """Refuse a folder that holds something else than the same sample, finished or not; with `force`, remove an
+    earlier one."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise error("cannot-create", directory, f"cannot be made: {e.strerror}", "choose another folder") from e
     try:
-        if not any(directory.iterdir()):
-            return
-        earlier = _read_truth(directory / GENERATED_MARK)
-        if earlier is not None and all(earlier.get(key) == value for key, value in recipe.items()):
-            return
-        if earlier is None:
-            raise error("cannot-create", directory, "is not empty", "choose an empty folder")
-        if not force:
-            raise error(
-                "cannot-create", directory, "holds another sample", "choose another folder, or replace it with --force"
-            )
-        for source in earlier["layouts"]:
-            if source in SOURCES and (directory / source).is_dir():
-                shutil.rmtree(directory / source)
-        (directory / GENERATED_MARK).unlink()
+        found = [path for path in directory.iterdir() if path.is_dir() or not _is_leftover(path)]
     except OSError as e:
-        raise refused("write to", directory, e) from e
+        raise storage.refused("list", directory, e) from e
+    if not found:
+        return
+    earlier = _read_truth(directory / GENERATED_MARK)
+    if earlier is None:
+        raise error("cannot-create", directory, "is not empty", "choose an empty folder")
+    if all(earlier.get(key) == value for key, value in recipe.items()):
+        return
+    if not force:
+        what = "holds another sample" + (", which was interrupted" if "unfinished" in earlier else "")
+        raise error("cannot-create", directory, what, "choose another folder, or replace it with --force")
+    _mark(directory, {**earlier, "unfinished": True})
+    for source in earlier["layouts"]:
+        if source in SOURCES:
+            storage.remove_tree(directory / source)
+
+
+def _mark(directory: Path, truth: dict[str, Any]) -> None:
+    """Write truth.json, whole or not at all."""
+    storage.write_file(directory / GENERATED_MARK, json.dumps(truth, indent=1).encode() + b"\n")
+    for path in directory.glob(f".{GENERATED_MARK}.*.tmp"):  # of a run that was killed while it wrote one
+        storage.remove_file(path)
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(f".{GENERATED_MARK}.") and path.suffix == ".tmp"
 
 
 def _read_truth(path: Path) -> dict[str, Any] | None:
@@ -173,62 +224,32 @@ def _read_truth(path: Path) -> dict[str, Any] | None:
     return truth if ours else None
 
 
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[dict[int, int], int]]:
+def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Made]:
     """Make every picture, in the order of `jobs`, in this process or in `workers` of them."""
     if workers <= 1:
         yield from map(make, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        yield from pool.map(make, jobs)
+    try:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+            yield from pool.map(make, jobs)
+    except BrokenProcessPool as e:
+        raise error("worker-died", "", "a worker process ended abruptly", "run it again with --workers 1") from e
 
 
-def make(job: _Job) -> tuple[dict[int, int], int]:
-    """One picture and its files: pixels per concept, and bytes written."""
-    rendering = render_card(job.card)
-    files = files_of(job.card, rendering, job.layout)
+def make(job: _Job) -> _Made:
+    """One picture and its files."""
+    card, note = job.card, None
+    if card.source in shapes.SIZES:
+        picture = shapes.draw(card)
+        files, shown_hw = shapes.files_of(card, picture, job.layout), picture.label_hw
+        note = picture if job.layout == "mat" else None
+    else:
+        rendering = render_card(card)
+        files, shown_hw = street_layouts.files_of(card, rendering, job.layout), rendering.concept_hw()
+        if (card.source, job.layout) in NOTES:
+            note = NOTES[card.source, job.layout](card, rendering)
     write_files(job.root, files)
-    values, pixels = np.unique(rendering.concept_hw(), return_counts=True)
-    return dict(zip(values.tolist(), pixels.tolist(), strict=True)), sum(map(len, files.values()))
-
-
-def describe(
-    counts: Mapping[str, Mapping[str, Counter[int]]], layouts: Mapping[str, str], concepts: Concepts
-) -> dict[str, Any]:
-    """The truth: each concept's raw class per label space, its pixels per source and split, and for every
-    ordered pair of label spaces how many pixels of the first one's images are class a there and would be
-    class b in the second."""
-    names = [concept.name for concept in concepts.concepts]
-    spaces = {space: source for source in counts for space in SPACES[source, layouts[source]]}
-    return {
-        "concepts": {concept.name: {space: concept.raw[space] for space in spaces} for concept in concepts.concepts},
-        "spaces": spaces,
-        "pixels": {
-            source: {split: {names[i]: n for i, n in sorted(count.items())} for split, count in splits.items()}
-            for source, splits in counts.items()
-        },
-        "cooccurrence": {
-            first: {
-                second: _table(_total(counts[source].values()), concepts.raw_names(first), concepts.raw_names(second))
-                for second in spaces
-                if second != first
-            }
-            for first, source in spaces.items()
-        },
-    }
-
-
-def _total(counts: Iterable[Counter[int]]) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for count in counts:
-        total.update(count)
-    return total
-
-
-def _table(count: Counter[int], first: Sequence[str], second: Sequence[str]) -> dict[str, dict[str, int]]:
-    """class a -> class b -> pixels, without zeros, in the order of the concepts."""
-    table: dict[str, dict[str, int]] = {}
-    for index, pixels in sorted(count.items()):
-        row = table.setdefault(first[index], {})
-        row[second[index]] = row.get(second[index], 0) + pixels
-    return table
+    values, pixels = np.unique(shown_hw, return_counts=True)
+    count = dict(zip(values.tolist(), pixels.tolist(), strict=True))
+    return _Made(count, sum(map(len, files.values())), note)

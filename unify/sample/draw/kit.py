@@ -253,7 +253,7 @@ class Wall:
         if not len(uv_n2):
             return
         canvas.fill(uv_n2, canvas.light.fade(self.shade(colour), depth))
-        if texture is None or depth > 90:
+        if texture is None or depth > min(90, 1.2 * canvas.light.haze_m):  # fog leaves nothing of a pattern
             return
         low = np.floor(uv_n2.min(axis=0) * FINE).astype(int)
         high = np.ceil(uv_n2.max(axis=0) * FINE).astype(int)
