@@ -19,6 +19,7 @@ from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
 from unify.cli.erase import erase_command
 from unify.cli.import_mapping import import_mapping_command
+from unify.cli.mix import mix_command
 from unify.cli.prepare import prepare
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
@@ -35,6 +36,7 @@ COMMANDS = (
     erase_command,
     import_mapping_command,
     list_command,
+    mix_command,
     prepare,
     sample,
     spaces,
