@@ -14,13 +14,17 @@ from unify import __version__
 from unify.cli.artifacts import list_command, verify_command
 from unify.cli.build import build_command
 from unify.cli.convert import convert_command
+from unify.cli.croissant import croissant_command
+from unify.cli.datasets import datasets_command
 from unify.cli.demo import demo_command
 from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
 from unify.cli.erase import erase_command
+from unify.cli.export import export_command
 from unify.cli.import_mapping import import_mapping_command
 from unify.cli.mix import mix_command
 from unify.cli.prepare import prepare
+from unify.cli.push import push_command
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
@@ -30,14 +34,18 @@ from unify.errors import BUG, USAGE, UnifyError, summary
 COMMANDS = (
     build_command,
     convert_command,
+    croissant_command,
+    datasets_command,
     demo_command,
     diff_command,
     doctor,
     erase_command,
+    export_command,
     import_mapping_command,
     list_command,
     mix_command,
     prepare,
+    push_command,
     sample,
     spaces,
     stats_command,
