@@ -25,6 +25,7 @@ from unify.cli.import_mapping import import_mapping_command
 from unify.cli.mix import mix_command
 from unify.cli.prepare import prepare
 from unify.cli.push import push_command
+from unify.cli.relations import relations
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
@@ -46,6 +47,7 @@ COMMANDS = (
     mix_command,
     prepare,
     push_command,
+    relations,
     sample,
     spaces,
     stats_command,
