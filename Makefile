@@ -35,6 +35,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.conversion
 	$(BIN)/python -m benchmarks.stats
+	$(BIN)/python -m benchmarks.losses
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,285 @@
+"""Batches from versions: rows of an index in the order of a sampler, decoded, augmented, stacked.
+
+Which draws a batch is made of, and what chance does to each, follows from the numbers of the draws alone: `Order`
+deals them out, the workers keep nothing. So batches are the same for any number of workers, and a run that has done
+n batches goes on with `Order(..., start=n)` exactly where it stopped.
+
+Images travel as uint8, a quarter of what they are as floats; `normalized` turns a batch into floats where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from trainers.augment import MEAN, STD, Augment, resized
+from trainers.rows import CACHE_BYTES, Rows
+from unify.errors import Problem, UnifyError, error
+
+if TYPE_CHECKING:
+    from unify.index import Index
+    from unify.samplers import Epoch
+
+
+class Place(NamedTuple):
+    """A draw, by its number since the beginning of the run, of row `row` of the index; -1 for no centre."""
+
+    number: int
+    row: int
+    centre_y: int
+    centre_x: int
+
+
+class Sample(NamedTuple):
+    """image_chw: (3, H, W) uint8 RGB. label_hw: (H, W) uint8 codes. allowed_k: (K,) bool, what its source annotates."""
+
+    image_chw: Tensor
+    label_hw: Tensor
+    allowed_k: Tensor
+    source: int
+    row: int
+
+
+class Batch(NamedTuple):
+    """image_bchw: (B, 3, H, W) uint8 RGB. label_bhw: (B, H, W) uint8: class ids, set codes, 255 void.
+    allowed_bk: (B, K) bool. source_b, row_b: (B,) int64, into `Samples.sources` and the index.
+    """
+
+    image_bchw: Tensor
+    label_bhw: Tensor
+    allowed_bk: Tensor
+    source_b: Tensor
+    row_b: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def normalized(image_bchw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 RGB to floats with ImageNet's mean 0 and standard deviation 1."""
+    mean, std = (torch.tensor(v, device=image_bchw.device)[:, None, None] for v in (MEAN, STD))
+    return image_bchw.to(torch.float32).sub_(mean).div_(std).to(dtype)
+
+
+# --- The order ----------------------------------------------------------------------------------------------
+
+
+class Order(Sampler[list[Place]]):
+    """`batches` batches of `batch_size` draws of all epochs laid end to end, from batch number `start` on.
+
+    `draw_epoch`: epoch number -> epoch, all of one length, as from `unify.samplers.draw` or a mixture. With several
+    processes each gets every world_size-th draw: together their batch j is that of one process with a batch of
+    batch_size * world_size.
+    """
+
+    def __init__(
+        self,
+        draw_epoch: Callable[[int], Epoch],
+        batch_size: int,
+        batches: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        assert batch_size > 0 and start >= 0 and 0 <= rank < world_size
+        self.draw_epoch = draw_epoch
+        self.batch_size = batch_size
+        self.batches = batches
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return max(0, self.batches - self.start)
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        from unify.samplers import stream
+
+        first = self.start * self.batch_size * self.world_size
+        draws = stream(self.draw_epoch, self.rank, self.world_size, first)
+        number = first + self.rank
+        for _ in range(len(self)):
+            batch = []
+            for _ in range(self.batch_size):
+                draw = next(draws)
+                batch.append(Place(number, draw.row, draw.centre_y, draw.centre_x))
+                number += self.world_size
+            yield batch
+
+
+# --- Samples ------------------------------------------------------------------------------------------------
+
+
+class Samples(Dataset[Sample]):
+    """The rows of an index as tensors. Files are opened where they are read: in each worker, when first needed.
+
+    Args:
+        index: over one or several versions; rows of any splits.
+        augment: what to do with each; None gives whole images, as they are or with `short_side` pixels on the
+            shorter side (labels keep their size).
+        seed: of everything random in a draw, together with its number.
+        cache_bytes: see `trainers.rows`.
+
+    Raises:
+        UnifyError: bad-artifact (65) if a version is not the one that was indexed; what `open_artifact` raises.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        augment: Augment | None,
+        *,
+        seed: int = 0,
+        short_side: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        from unify.artifact import open_artifact
+
+        assert augment is None or short_side is None, "Augment has a short_side of its own"
+        taxonomies = []
+        for version in index.versions:
+            artifact = open_artifact(version.path)
+            if artifact.digest != version.digest:
+                fix = "build the index again"
+                raise error("bad-artifact", version.path, "is another version than the index is over", fix)
+            taxonomies.append(artifact.taxonomy)
+        self.index = index
+        self.augment = augment
+        self.seed = seed
+        self.short_side = short_side
+        self.sources: tuple[str, ...]
+        self.sources, self._source_of_row = index.sources()
+        allowed = [taxonomies[s.version].null_mask[taxonomies[s.version].sources.index(s.source)] for s in index.shards]
+        self.allowed_of_shard = torch.from_numpy(np.array(allowed, np.bool_).reshape(len(allowed), len(index.classes)))
+        #: (S, K) bool: the classes of each set code K, K + 1, ... The versions of an index agree on what they share.
+        self.members = _members(index.classes, max((t.sets for t in taxonomies), key=len, default=()))
+        self._rows = Rows(cache_bytes)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, place: Place | int) -> Sample:
+        """The draw at `place`; for a plain row number, that row as draw number 0.
+
+        Raises:
+            UnifyError: bad-artifact (65), with file and sample, for what cannot be read.
+        """
+        if not isinstance(place, Place):
+            place = Place(0, int(place), -1, -1)
+        row = place.row
+        image_hwc, label_hw = self._decoded(row)
+        if self.augment is not None:
+            rng = np.random.default_rng((self.seed, place.number))
+            centre_yx = None if place.centre_y < 0 else (place.centre_y, place.centre_x)
+            image_hwc, label_hw = self.augment(image_hwc, label_hw, rng, centre_yx)
+        elif self.short_side is not None:
+            image_hwc = resized(image_hwc, self.short_side)
+        return Sample(
+            torch.from_numpy(np.ascontiguousarray(image_hwc.transpose(2, 0, 1))),
+            torch.from_numpy(np.ascontiguousarray(label_hw)),
+            self.allowed_of_shard[self.index.shard[row]],
+            int(self._source_of_row[row]),
+            row,
+        )
+
+    def _decoded(self, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        from unify.codecs import read_label
+        from unify.codecs_rgb import read_rgb
+
+        file, place = self.index.file_of(row)
+        image, label = self._rows.read(file, place)
+        try:
+            image_hwc, label_hw = read_rgb(image), read_label(label)
+        except UnifyError as e:
+            raise self._unreadable(row, "; ".join(p.what for p in e.problems)) from e
+        if label_hw.dtype != np.uint8 or label_hw.shape != image_hwc.shape[:2]:
+            what = f"an image of {image_hwc.shape[:2]}, a label of {label_hw.shape} {label_hw.dtype}"
+            raise self._unreadable(row, what)
+        return image_hwc, label_hw.astype(np.uint8, copy=False)
+
+    def _unreadable(self, row: int, what: str) -> UnifyError:
+        where = f"{self.index.file_of(row)[0]}: {self.index.sample_id[row].as_py()}"
+        return error("bad-artifact", where, what, "run `unify verify`, then build it again")
+
+
+def _members(classes: Sequence[str], sets: Sequence[Sequence[str]]) -> Tensor:
+    return torch.tensor([[name in rule for name in classes] for rule in sets], dtype=torch.bool).reshape(
+        len(sets), len(classes)
+    )
+
+
+# --- Batches ------------------------------------------------------------------------------------------------
+
+
+def batches(
+    samples: Samples, order: Order, *, workers: int = 0, pin_memory: bool = False, context: str | None = None
+) -> Iterator[Batch]:
+    """The batches of an order. `workers`: processes that read and decode, 0 for this one alone; `context`: how they
+    start, "fork" or "spawn" (None: as Python does it here).
+
+    Raises:
+        UnifyError: what is wrong with a sample, also from within a worker; all of a batch together.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Caught(samples),
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=_stacked,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker if workers else None,
+        multiprocessing_context=context if workers else None,
+    )
+    for batch in loader:
+        if isinstance(batch, _Faults):
+            raise UnifyError(*batch.problems)
+        yield batch
+
+
+def _start_worker(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)  # the workers are the threads
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    problems: tuple[Problem, ...]
+
+
+class _Caught(Dataset[Any]):
+    """Samples, or what is wrong with them: torch makes another exception of one that leaves a worker."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, place: Place) -> Sample | _Faults:
+        try:
+            return self.samples[place]
+        except UnifyError as e:
+            return _Faults(e.problems)
+
+
+def _stacked(items: list[Sample | _Faults]) -> Batch | _Faults:
+    samples = [item for item in items if isinstance(item, Sample)]
+    problems = dict.fromkeys(p for item in items if isinstance(item, _Faults) for p in item.problems)
+    sizes = dict.fromkeys(tuple(sample.image_chw.shape[1:]) for sample in samples)
+    if len(sizes) > 1:
+        what = f"images of {len(sizes)} sizes in a batch: {', '.join(f'{w}x{h}' for h, w in list(sizes)[:3])}"
+        problems[Problem("usage", "", what, "crop them, or take one at a time")] = None
+    if problems:
+        return _Faults(tuple(problems))
+    return Batch(
+        torch.stack([s.image_chw for s in samples]),
+        torch.stack([s.label_hw for s in samples]),
+        torch.stack([s.allowed_k for s in samples]),
+        torch.tensor([s.source for s in samples]),
+        torch.tensor([s.row for s in samples]),
+    )
