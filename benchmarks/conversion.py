@@ -30,7 +30,10 @@ from benchmarks.memory import warm
 RESULTS = Path(__file__).parent / "results" / "conversion.json"
 CASES = {"cityscapes": "2048x1024, PNG images", "bdd100k": "1280x720, JPEG images"}
 LETTERS = {"cityscapes": "C", "bdd100k": "B"}
-NAMES = {"cityscapes": 20, "bdd100k": 80}  # under how many names each scene is there
+NAMES = {
+    "cityscapes": 60,
+    "bdd100k": 160,
+}  # under how many names each scene is there: about as many as the datasets have
 WAYS = ("unify", "datasets")
 
 
@@ -132,7 +135,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--scratch", type=Path, help="where to write; 5 GB are needed there")
+    parser.add_argument("--scratch", type=Path, help="where to write; 10 GB are needed there")
     parser.add_argument("--warm-gb", type=int, default=8, help="memory to make ready")
     parser.add_argument("--way", choices=WAYS, help="run one way once, in this process")
     parser.add_argument("--source", choices=CASES)

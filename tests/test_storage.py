@@ -99,6 +99,13 @@ def test_short_writes_are_finished(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
+def test_a_file_that_cannot_take_its_name_leaves_nothing(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UnifyError, match=r"cannot-create: .*a: cannot rename"):
+        storage.write_file(tmp_path / "a", b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
 def test_publish_is_all_or_nothing_and_never_replaces(tmp_path):
     for name in ("tree", "taken"):
         (tmp_path / name).mkdir()

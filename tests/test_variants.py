@@ -431,8 +431,8 @@ def test_a_conversion_with_a_variant_is_what_building_with_it_gives(roots, tmp_p
     assert ours.keys() == theirs.keys() and all(np.array_equal(ours[i], theirs[i]) for i in ours)
     step = open_artifact(made).manifest.recipe["steps"][-1]
     assert (step["to"], step["variants"]) == ("cityscapes19", ["road-holes"])
-    for folder in (made, direct):
-        assert "variants of the tables: road-holes." in (folder / "README.md").read_text()
+    for version in (made, direct):
+        assert "variants of the tables: road-holes." in (version / "README.md").read_text()
     capsys.readouterr()
     # Among versions of one space: to another variant, back to none, and nothing where nothing changes.
     convert = ["convert", "m-union65", "-o", str(tmp_path), "--space", "cityscapes19", "--variant", "on-rails-train"]

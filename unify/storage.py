@@ -107,8 +107,8 @@ class NewFile:
         self.flush()
         if durable:
             _do("sync", self.temporary, os.fsync, self._fd)
-        self.close()
         _do("rename", self.target, os.replace, self.temporary, self.target)
+        self.close()  # last: what is not closed is thrown away
         if durable:
             sync_dir(self.target.parent)
         return self._size, self._hash.hexdigest()

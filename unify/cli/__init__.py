@@ -20,6 +20,7 @@ from unify.cli.demo import demo_command
 from unify.cli.diff import diff_command
 from unify.cli.doctor import doctor
 from unify.cli.erase import erase_command
+from unify.cli.evaluate import evaluate_command
 from unify.cli.export import export_command
 from unify.cli.import_mapping import import_mapping_command
 from unify.cli.mix import mix_command
@@ -29,6 +30,7 @@ from unify.cli.relations import relations
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
+from unify.cli.train import train_command
 from unify.cli.view import view
 from unify.errors import BUG, USAGE, UnifyError, summary
 
@@ -41,6 +43,7 @@ COMMANDS = (
     diff_command,
     doctor,
     erase_command,
+    evaluate_command,
     export_command,
     import_mapping_command,
     list_command,
@@ -51,6 +54,7 @@ COMMANDS = (
     sample,
     spaces,
     stats_command,
+    train_command,
     verify_command,
     view,
 )

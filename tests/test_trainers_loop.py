@@ -1,0 +1,378 @@
+"""Training: the update is the formula, a killed run ends with the same bits, and mistakes get one line."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from trainers import checkpoint, loop, runfiles  # noqa: E402
+from trainers.data import Order, batches, normalized  # noqa: E402
+from trainers.methods import METHODS  # noqa: E402
+from trainers.ops import bce_reference  # noqa: E402
+from trainers.settings import Settings, settings_of  # noqa: E402
+from unify.build import build  # noqa: E402
+from unify.errors import UnifyError  # noqa: E402
+from unify.mixtures import draw_epoch  # noqa: E402
+from unify.relation_files import write_relations  # noqa: E402
+from unify.relation_rules import Edge, Relations, matrix_of  # noqa: E402
+from unify.relations import Evidence  # noqa: E402
+from unify.sample import write_streets  # noqa: E402
+
+from . import nets  # noqa: E402
+from .worlds import plan_of  # noqa: E402
+
+TINY = settings_of(
+    "null-bce", {"model": "cosine", "steps": 6, "batch": 2, "crop": 32, "lr": 0.01, "save_every": 2, "seed": 3}
+)
+QUIET = {"evaluate_split": "none"}
+
+
+@pytest.fixture(autouse=True)
+def tiny_nets(monkeypatch):
+    nets.install(monkeypatch.setitem)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streets")
+    write_streets(folder / "raw", ["C", "I"], images=3, seed=1, size=0.06)
+    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+
+
+@pytest.fixture(scope="module")
+def relations(artifact, tmp_path_factory):
+    """A folder with two edges: equal ones, and one that only says "some"."""
+    taxonomy = artifact.taxonomy
+    names, (first, second) = taxonomy.space.names, taxonomy.sources
+    evidence = Evidence.of_taxonomy(taxonomy)
+    own = [n for n, a, b in zip(names, *taxonomy.null_mask, strict=True) if a and not b]
+    other = [n for n, a, b in zip(names, *taxonomy.null_mask, strict=True) if b and not a]
+    both = [n for n, a, b in zip(names, *taxonomy.null_mask, strict=True) if a and b]
+    edges = (
+        Edge(first, both[0], other[0], "narrower", 0.9, 0.8, 10),
+        Edge(first, both[1], both[2], "narrower", 0.9, 0.8, 10),
+        Edge(second, both[0], own[0] if own else both[3], "overlaps", 0.9, 0.8, 10),
+    )
+    folder = tmp_path_factory.mktemp("relations") / "r"
+    write_relations(Relations("paper", {"tau": -0.08}, evidence, edges, (), taxonomy), folder)
+    return folder, edges
+
+
+def settings(**changes) -> Settings:
+    return dataclasses.replace(TINY, **changes)
+
+
+def same_weights(one, other) -> bool:
+    a, b = checkpoint.load(one).weights, checkpoint.load(other).weights
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(step: int):
+    done = 0
+
+    def advance(steps: int, size: int) -> None:
+        nonlocal done
+        done += steps
+        if done == step:
+            raise Stop
+
+    return advance
+
+
+# --- The update ---------------------------------------------------------------------------------------------
+
+
+def test_two_steps_of_sgd_are_the_formulas(artifact, tmp_path):
+    """Weights after two updates, from the reference loss, autograd and SGD with momentum and decay by hand."""
+    chosen = settings(
+        optimizer="sgd", steps=2, lr=0.05, backbone_lr=0.5, weight_decay=0.01, momentum=0.8, model="plain", **QUIET
+    )
+    loop.train([artifact], tmp_path / "run", chosen)
+    data = loop.bind([artifact], chosen, METHODS["null-bce"], None)
+    order = Order(lambda n: draw_epoch(data.schedule, chosen.seed, n), 2, 2)
+    shown = list(batches(data.samples, order))
+    torch.manual_seed(chosen.seed)
+    net = nets.build("plain", len(data.index.classes)).train()
+    backbone = {id(p) for p in net.backbone_parameters()}
+    speed = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    for step, batch in enumerate(shown):
+        rate = 0.05 * (1 - step / 2) ** 0.9
+        loss = bce_reference.null_bce(net(normalized(batch.image_bchw)), batch.label_bhw.long(), batch.allowed_bk)
+        for (name, p), g in zip(net.named_parameters(), torch.autograd.grad(loss, list(net.parameters())), strict=True):
+            speed[name] = 0.8 * speed[name] + g + 0.01 * p.detach()
+            with torch.no_grad():
+                p -= rate * (0.5 if id(p) in backbone else 1) * speed[name]
+    found = checkpoint.load(tmp_path / "run").weights
+    for name, p in net.named_parameters():
+        assert torch.allclose(found[name], p.detach(), atol=1e-5), name
+
+
+def test_accumulated_parts_are_one_batch(artifact, tmp_path):
+    """Without batch statistics and dropout, 2 x 1 images and 1 x 2 images give the same update."""
+
+    def frozen(name, num_classes, *, weights=None):
+        net = nets.build(name, num_classes)
+        net.backbone[1], net.backbone[3] = torch.nn.Identity(), torch.nn.Identity()
+        return net
+
+    sys.modules["trainers.models"].build = frozen
+    common = {"steps": 3, "optimizer": "sgd", **QUIET}
+    whole = loop.train([artifact], tmp_path / "whole", settings(batch=2, **common))
+    parts = loop.train([artifact], tmp_path / "parts", settings(batch=1, accumulate=2, **common))
+    assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
+    one, other = (checkpoint.load(tmp_path / name).weights for name in ("whole", "parts"))
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+def test_learning_rates():
+    chosen = settings(steps=10, lr=2.0, power=0.5, warmup=4)
+    rates = [loop.learning_rate(chosen, step) for step in range(10)]
+    assert rates[0] == 2.0 / 4 and rates[4] == pytest.approx(2 * 0.6**0.5) and rates[9] == pytest.approx(2 * 0.1**0.5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns(artifact, relations, tmp_path, method):
+    folder = relations[0] if METHODS[method].relations != "none" else None
+    chosen = settings(method=method, steps=12, lr=0.03, **QUIET)
+    metrics = loop.train([artifact], tmp_path / "run", chosen, relations=folder)
+    losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "run/log.csv").read_text().splitlines())]
+    assert len(losses) == 12 and np.mean(losses[-3:]) < np.mean(losses[:3]) and metrics["miou"] is None
+
+
+def test_bfloat16_is_close_to_float32(artifact, tmp_path):
+    runs = [loop.train([artifact], tmp_path / p, settings(steps=2, precision=p, **QUIET)) for p in ("bf16", "float32")]
+    assert runs[0]["loss"] != runs[1]["loss"] and runs[0]["loss"] == pytest.approx(runs[1]["loss"], rel=0.05)
+
+
+def test_relations_become_targets(artifact, relations):
+    folder, edges = relations
+    data = loop.bind([artifact], settings(method="cr-bce"), METHODS["cr-bce"], folder)
+    names, sources = data.index.classes, data.samples.sources
+    assert np.array_equal(data.teaching.targets.numpy(), matrix_of(edges, sources, names))
+    possible = {(sources[s], names[c], names[j]) for s, c, j in data.teaching.possible.nonzero().tolist()}
+    mask = dict(zip(artifact.taxonomy.sources, artifact.null_mask, strict=True))
+    assert possible == {(e.source, e.label, e.related) for e in edges if not mask[e.source][names.index(e.related)]}
+    assert (edges[0].source, edges[0].label, edges[0].related) in possible
+    assert (edges[1].source, edges[1].label, edges[1].related) not in possible
+
+
+# --- Killed and gone on -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def undisturbed(artifact, tmp_path_factory):
+    nets.install()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, loop.train([artifact], folder, TINY)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(artifact, undisturbed, tmp_path, step):
+    whole, expected = undisturbed
+    out = tmp_path / "run"
+    with pytest.raises(Stop):
+        loop.train([artifact], out, TINY, advance=stop_after(step))
+    torch.manual_seed(99)  # what happened in between must not matter
+    found = loop.train([artifact], out, TINY, resume=True)
+    assert same_weights(out, whole)
+    assert (out / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+    changing = {"seconds"}
+    assert {k: v for k, v in found.items() if k not in changing} == {
+        k: v for k, v in expected.items() if k not in changing
+    }
+    one, other = (torch.load(f / "ckpt.pt", weights_only=True)["training"] for f in (out, whole))
+    assert torch.equal(one["random"]["cpu"], other["random"]["cpu"])
+    states = [t["optimizer"]["state"] for t in (one, other)]
+    assert all(torch.equal(states[0][i][k], states[1][i][k]) for i in states[0] for k in states[0][i])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from tests import nets, test_trainers_loop as t
+from trainers import loop
+from unify.artifact import open_artifact
+
+torch.set_num_threads(1)
+nets.install()
+done = 0
+def advance(steps, size):
+    global done
+    done += steps
+    if done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop.train([open_artifact(sys.argv[1])], Path(sys.argv[2]), t.TINY, advance=advance)
+"""
+
+
+def test_a_run_that_was_killed_ends_with_the_same_bits(artifact, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(artifact.path), str(out)], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert checkpoint.load(out).step == 2
+    loop.train([artifact], out, TINY, resume=True)
+    assert same_weights(out, undisturbed[0])
+
+
+def test_workers_and_scores_change_no_weight(artifact, undisturbed, tmp_path):
+    loop.train([artifact], tmp_path / "run", settings(workers=1, evaluate_every=1, save_every=5, evaluate_images=1))
+    assert same_weights(tmp_path / "run", undisturbed[0])
+
+
+def test_a_finished_run_has_nothing_to_do(artifact, undisturbed):
+    folder, metrics = undisturbed
+    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+    assert loop.train([artifact], folder, TINY, resume=True) == json.loads(json.dumps(metrics))
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+
+
+# --- What a run shows ---------------------------------------------------------------------------------------
+
+
+def test_files_of_a_run(artifact, undisturbed):
+    folder, metrics = undisturbed
+    assert {f.name for f in folder.iterdir()} == {
+        "ckpt.pt", "ckpt.safetensors", "ckpt.json", "log.csv", "metrics.json", "curves.png",
+    }  # fmt: skip
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+    assert [int(r["step"]) for r in rows] == [1, 2, 3, 4, 5, 6]
+    assert float(rows[-1]["loss"]) == metrics["loss"] and float(rows[-1]["miou"]) == metrics["miou"]
+    assert [s["step"] for s in metrics["scores"]] == [1, 2, 3, 4, 5, 6] and metrics["data"] == [artifact.digest]
+    with Image.open(folder / "curves.png") as picture:
+        assert picture.size == (900, 340)
+
+
+def test_curves_of_nothing_and_of_one_step():
+    assert runfiles.curves([], [], "empty").size == runfiles.curves([1.0], [], "one").size
+    means = runfiles.running_mean(list(np.arange(200.0)))
+    assert means[0] == (4, 1.5) and means[-1] == (200, 197.5)
+
+
+# --- Mistakes -----------------------------------------------------------------------------------------------
+
+
+def problems_of(*args, **options):
+    with pytest.raises(UnifyError) as caught:
+        loop.train(*args, **options)
+    return caught.value
+
+
+def test_a_loss_that_is_not_a_number_is_one_line(artifact, tmp_path):
+    """A weight becomes NaN by a learning rate beyond all bounds."""
+    e = problems_of([artifact], tmp_path / "run", settings(optimizer="sgd", lr=1e38, model="plain", **QUIET))
+    (line,) = str(e).splitlines()
+    assert "the loss is" in line and "of 6" in line and "images " in line and e.exit_code == 78
+    assert "cityscapes/" in line or "idd/" in line
+
+
+def test_another_run_is_not_overwritten(artifact, undisturbed):
+    e = problems_of([artifact], undisturbed[0], TINY)
+    assert "--resume" in str(e) and e.exit_code == 73
+
+
+def test_a_continuation_with_other_settings_is_refused(artifact, undisturbed):
+    e = problems_of([artifact], undisturbed[0], settings(lr=0.5, batch=4, workers=0, save_every=3), resume=True)
+    assert [p.what for p in e.problems] == ["batch was 2, not 4", "lr was 0.01, not 0.5"]
+
+
+def test_relations_are_asked_for_and_refused(artifact, relations, tmp_path):
+    assert "needs relations" in str(problems_of([artifact], tmp_path / "a", settings(method="cr-bce")))
+    assert "takes no relations" in str(problems_of([artifact], tmp_path / "b", TINY, relations=relations[0]))
+
+
+def test_all_wrong_settings_are_told():
+    with pytest.raises(UnifyError) as caught:
+        settings_of("ce", {"lr": "fast", "colour": "blue", "steps": "10"})
+    assert [p.what for p in caught.value.problems] == ["lr=fast is not a number", "there is no setting 'colour'"]
+    with pytest.raises(UnifyError) as caught:
+        settings_of("ce", {"lr": "-1", "optimizer": "sdg", "scale_min": "0"})
+    assert len(caught.value.problems) == 3
+
+
+def test_sets_teach_nothing_to_cross_entropy():
+    labels = torch.tensor([[[0, 3, 4, 255]]], dtype=torch.uint8)
+    batch = loop.Batch(None, labels, None, None, None)
+    assert METHODS["ce"].labels(batch, 4).tolist() == [[[0, 3, 255, 255]]]
+    assert METHODS["nll-plus"].labels(batch, 4) is labels
+
+
+# --- The command --------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_and_scores(artifact, tmp_path, capsys):
+    from unify.cli import run
+
+    out = str(tmp_path / "run")
+    given = ["--data", str(artifact.path), "--model", "cosine", "--batch", "2", "--crop", "32", "--set", "threads=1"]
+    assert run(["train", "null-bce", *given, "--out", out, "--epochs", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    images = sum(s["splits"]["train"] for s in artifact.manifest.sources.values())
+    assert found["steps"] == found["step"] == -(-images // 2) and set(found) >= {"miou", "iou", "confusion", "loss"}
+    assert run(["evaluate", out, "--data", str(artifact.path), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["miou"] == found["miou"] and scored["confusion"] == found["confusion"]
+    assert run(["train", "null-bce", *given, "--out", out, "--epochs", "1", "--resume"]) == 0
+    assert "of null-bce in" in capsys.readouterr().out
+    assert run(["evaluate", out, "--data", str(artifact.path)]) == 0
+    assert "mIoU" in capsys.readouterr().out
+    relations = str(tmp_path / "relations")
+    assert run(["relations", "--from-model", out, "--data", str(artifact.path), "-o", relations, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"path", "edges"}
+
+
+def test_without_torch_the_command_says_so(artifact, tmp_path, capsys, monkeypatch):
+    from unify.cli import run
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [n for n in sys.modules if n.startswith("trainers")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert run(["train", "ce", "--data", str(artifact.path), "--out", str(tmp_path / "x")]) == 2
+    assert run(["evaluate", "ckpt.pt", "--data", str(artifact.path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("torch" in line and "unify[train]" in line for line in lines)
+    assert not (tmp_path / "x").exists()
+
+
+def test_methods_of_the_command_are_those_there_are():
+    from unify.cli.train import _METHODS
+
+    assert tuple(METHODS) == _METHODS
+
+
+# --- The nets of `trainers.models` --------------------------------------------------------------------------
+
+
+def test_the_real_tiny_net_goes_on_too(artifact, tmp_path, monkeypatch):
+    import trainers
+
+    monkeypatch.undo()
+    for known in (sys.modules, vars(trainers)):
+        for name in ("models", "trainers.models"):
+            monkeypatch.delitem(known, name, raising=False)
+    pytest.importorskip("trainers.models")
+    chosen = settings(model="tiny", steps=3, save_every=1, optimizer="sgd", **QUIET)
+    loop.train([artifact], tmp_path / "whole", chosen)
+    with pytest.raises(Stop):
+        loop.train([artifact], tmp_path / "run", chosen, advance=stop_after(2))
+    loop.train([artifact], tmp_path / "run", chosen, resume=True)
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+    loaded = checkpoint.load(tmp_path / "run")
+    assert loaded.config["name"] == "tiny" and checkpoint.net_of(loaded).classifier.scale == 20

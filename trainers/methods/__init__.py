@@ -1,0 +1,25 @@
+"""Ways to train: a file each, with what a loss needs to know of a batch. Choose by name from `METHODS`."""
+
+from __future__ import annotations
+
+from trainers.methods import bce, ce, cr_bce, nll_plus, null_bce
+from trainers.methods.method import Method, Teaching
+from unify.errors import error
+
+METHODS: dict[str, Method] = {
+    "ce": ce.METHOD,
+    "bce": bce.METHOD,
+    "null-bce": null_bce.METHOD,
+    "cr-bce": cr_bce.METHOD,
+    "nll-plus": nll_plus.METHOD,
+}
+
+
+def method_named(name: str) -> Method:
+    """Raises `UnifyError` (usage), listing the known ones."""
+    if name not in METHODS:
+        raise error("usage", "", f"there is no method '{name}'", f"known: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+__all__ = ["METHODS", "Method", "Teaching", "method_named"]

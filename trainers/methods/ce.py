@@ -1,0 +1,19 @@
+"""Cross-entropy over all classes of the union: the baseline that label shifts hurt (UniSeg, ECCV 2022, eq. a-3).
+
+Pixels of a set of classes teach nothing here.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainers.data import Batch
+from trainers.methods.method import Method, Teaching
+from trainers.ops.softmax import cross_entropy
+
+
+def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
+    return cross_entropy(logits_bkhw, labels_bhw, normalizer=normalizer)
+
+
+METHOD = Method("softmax cross-entropy over all classes", loss, knows_sets=False, activation="softmax")

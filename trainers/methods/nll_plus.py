@@ -1,0 +1,22 @@
+"""NLL+: -log of the summed probability of all classes that a label may stand for (Bevandić et al., WACV 2022).
+
+A control for class-relational BCE. That a label of a source stands for its own class and, with relations, for every
+related class that the source does not tell apart from it, is our reading: their classes are disjoint, those of a
+naive union are not. Without relations, and without sets, it is cross-entropy.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainers.data import Batch
+from trainers.methods.method import Method, Teaching
+from trainers.ops.softmax import nll_plus
+
+
+def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
+    also_bkk = None if teaching.possible is None else teaching.possible[batch.source_b]
+    return nll_plus(logits_bkhw, labels_bhw, members=teaching.members, also=also_bkk, normalizer=normalizer)
+
+
+METHOD = Method("log of the summed probability of what a label may be", loss, "optional", activation="softmax")

@@ -1,0 +1,239 @@
+"""Nets by name: a backbone, a head that makes features of its maps, and a classifier.
+
+All take normalized float images of any size and give logits of that size. `build(**net.config)` makes the same net
+again; its state dict then loads strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers import encoders
+from trainers.ops.cosine import CosineClassifier
+from trainers.pretrained import load_weights
+from unify.errors import Problem, UnifyError, error
+
+Classifier = Literal["cosine", "linear"]
+CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "cosine": CosineClassifier,
+    "linear": lambda features, classes: nn.Conv2d(features, classes, 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """How a net is made. encoder: its name in timm (HRNet) or segmentation_models_pytorch. strides: what
+    `output_stride` may be, the usual one first. multiple: images are padded to multiples of it, or of the stride.
+    """
+
+    make: Callable[[str, int, int, bool], encoders.Parts]
+    encoder: str
+    strides: tuple[int, ...]
+    multiple: int
+
+
+_MOBILENETV3 = "tu-mobilenetv3_large_100"
+MODELS: dict[str, Net] = {
+    "tiny": Net(encoders.tiny, "", (4, 2), 8),
+    # The weights of HRNet's authors ("ms"), which UniSeg and DropClass start from.
+    "hrnet-w18-small-v1": Net(encoders.hrnet_v2, "hrnet_w18_small.ms_in1k", (4,), 32),
+    "hrnet-w18-small-v2": Net(encoders.hrnet_v2, "hrnet_w18_small_v2.ms_in1k", (4,), 32),
+    "hrnet-w18": Net(encoders.hrnet_v2, "hrnet_w18.ms_in1k", (4,), 32),
+    "hrnet-w48": Net(encoders.hrnet_v2, "hrnet_w48.ms_in1k", (4,), 32),
+    "hrnet-w18-small-v1-headv1": Net(encoders.hrnet_v1, "hrnet_w18_small.ms_in1k", (4,), 32),
+    "hrnet-w18-small-v2-headv1": Net(encoders.hrnet_v1, "hrnet_w18_small_v2.ms_in1k", (4,), 32),
+    "hrnet-w18-headv1": Net(encoders.hrnet_v1, "hrnet_w18.ms_in1k", (4,), 32),
+    "hrnet-w48-headv1": Net(encoders.hrnet_v1, "hrnet_w48.ms_in1k", (4,), 32),
+    "hrnet-w48-ocr": Net(encoders.hrnet_ocr, "hrnet_w48.ms_in1k", (4,), 32),
+    "deeplabv3-resnet50": Net(encoders.deeplabv3, "resnet50", (8, 16), 8),
+    "deeplabv3-resnet101": Net(encoders.deeplabv3, "resnet101", (8, 16), 8),
+    "deeplabv3-mobilenetv2": Net(encoders.deeplabv3, "mobilenet_v2", (8, 16), 8),
+    "deeplabv3-mobilenetv3": Net(encoders.deeplabv3, _MOBILENETV3, (8, 16), 8),
+    "deeplabv3plus-resnet50": Net(encoders.deeplabv3plus, "resnet50", (16, 8), 8),
+    "deeplabv3plus-resnet101": Net(encoders.deeplabv3plus, "resnet101", (16, 8), 8),
+    "deeplabv3plus-mobilenetv2": Net(encoders.deeplabv3plus, "mobilenet_v2", (16, 8), 8),
+    "deeplabv3plus-mobilenetv3": Net(encoders.deeplabv3plus, _MOBILENETV3, (16, 8), 8),
+    "pspnet-resnet50": Net(encoders.pspnet, "resnet50", (8, 16), 8),
+    "pspnet-resnet101": Net(encoders.pspnet, "resnet101", (8, 16), 8),
+    "pspnet-mobilenetv2": Net(encoders.pspnet, "mobilenet_v2", (8, 16), 8),
+    "pspnet-mobilenetv3": Net(encoders.pspnet, _MOBILENETV3, (8, 16), 8),
+    "fcn-resnet50": Net(encoders.fcn, "resnet50", (8, 16, 32), 8),
+    "fcn-resnet101": Net(encoders.fcn, "resnet101", (8, 16, 32), 8),
+    "fcn-mobilenetv2": Net(encoders.fcn, "mobilenet_v2", (8, 16, 32), 8),
+    "fcn-mobilenetv3": Net(encoders.fcn, _MOBILENETV3, (8, 16, 32), 8),
+    "upernet-resnet50": Net(encoders.upernet, "resnet50", (32,), 32),
+    "upernet-resnet101": Net(encoders.upernet, "resnet101", (32,), 32),
+    "upernet-mobilenetv2": Net(encoders.upernet, "mobilenet_v2", (32,), 32),
+    "upernet-mobilenetv3": Net(encoders.upernet, _MOBILENETV3, (32,), 32),
+    "upernet-mit-b0": Net(encoders.upernet, "mit_b0", (32,), 32),
+    "upernet-mit-b1": Net(encoders.upernet, "mit_b1", (32,), 32),
+    "upernet-mit-b2": Net(encoders.upernet, "mit_b2", (32,), 32),
+    "upernet-mit-b3": Net(encoders.upernet, "mit_b3", (32,), 32),
+    "upernet-mit-b4": Net(encoders.upernet, "mit_b4", (32,), 32),
+    "segformer-b0": Net(encoders.segformer, "mit_b0", (32,), 32),
+    "segformer-b1": Net(encoders.segformer, "mit_b1", (32,), 32),
+    "segformer-b2": Net(encoders.segformer, "mit_b2", (32,), 32),
+    "segformer-b3": Net(encoders.segformer, "mit_b3", (32,), 32),
+    "segformer-b4": Net(encoders.segformer, "mit_b4", (32,), 32),
+    "segformer-resnet50": Net(encoders.segformer, "resnet50", (32,), 32),
+    "segformer-resnet101": Net(encoders.segformer, "resnet101", (32,), 32),
+    "segformer-mobilenetv2": Net(encoders.segformer, "mobilenet_v2", (32,), 32),
+    "segformer-mobilenetv3": Net(encoders.segformer, _MOBILENETV3, (32,), 32),
+}
+
+
+class Segmenter(nn.Module):
+    """Backbone, head, classifier. `config`: what `build` takes to make the same net, as JSON can hold it."""
+
+    def __init__(self, parts: encoders.Parts, classifier: nn.Module, multiple: int, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.backbone, self.head, self.channels = parts
+        self.classifier = classifier
+        self.multiple = multiple
+        self.config = config
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalized floats -> (B, `channels`, h, w), the map that the classifier reads.
+
+        It covers the image padded to the next multiples of `multiple` pixels on the right and below (the last row and
+        column repeated), so that every map is an exact fraction of it.
+        """
+        return self._features(images)[0]
+
+    def forward(self, images: Tensor, auxiliary: bool = False) -> Any:
+        """(B, 3, H, W) normalized floats -> logits (B, K, H, W), upsampled bilinearly.
+
+        auxiliary: give (logits, auxiliary logits) instead; the latter, of OCR only and None else, are to be trained
+        as well, with weight 0.4 in its paper.
+
+        Raises `UnifyError` (usage) when training on a single image with a net that averages whole images and then
+        normalizes over the batch.
+        """
+        features, guess = self._features(images)
+        logits = self._enlarged(self.classifier(features), images)
+        if not auxiliary:
+            return logits
+        return logits, None if guess is None else self._enlarged(guess, images)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Those that ImageNet weights are for."""
+        return self.backbone.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """All others: of the head and the classifier."""
+        yield from self.head.parameters()
+        yield from self.classifier.parameters()
+
+    def _features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point(), (images.shape, images.dtype)
+        height, width = images.shape[2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        if any(padding):
+            images = F.pad(images, padding, mode="replicate")
+        try:
+            found = self.head(self.backbone(images))
+        except ValueError as e:
+            if "more than 1 value per channel" not in str(e):  # torch's words, when BatchNorm has one value to average
+                raise
+            what = f"{self.config['name']} cannot be trained on a batch of one image of {width}x{height}"
+            raise error("usage", "", what, "take a larger batch, larger crops, or a net without pooling") from e
+        return found if isinstance(found, tuple) else (found, None)
+
+    def _enlarged(self, logits: Tensor, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        size = (height + -height % self.multiple, width + -width % self.multiple)
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits[:, :, :height, :width]
+
+
+def build(
+    name: str,
+    num_classes: int,
+    *,
+    weights: str | None = None,
+    classifier: Classifier = "cosine",
+    output_stride: int | None = None,
+) -> Segmenter:
+    """The net `name` of `MODELS` for `num_classes` classes.
+
+    Args:
+        weights: None (random), "imagenet" (of the backbone, fetched by timm or segmentation_models_pytorch), or a
+            file: of the whole net or of its backbone, .safetensors or torch.save.
+        classifier: "cosine" (scale 20, no bias) or "linear" (1x1 convolution with bias).
+        output_stride: image pixels per pixel of the backbone's last map; of the features in HRNet and tiny.
+
+    Raises `UnifyError`: usage (unknown names, strides; a package is missing), io (weights cannot be fetched),
+    not-found, bad-artifact (a file of weights).
+    """
+    problems = []
+    net = MODELS.get(name)
+    if net is None:
+        problems.append(Problem("usage", "", f"no model '{name}'", f"known: {', '.join(MODELS)}"))
+    else:
+        known = ", ".join(map(str, net.strides))
+        if output_stride is not None and output_stride not in net.strides:
+            problems.append(Problem("usage", "", f"{name} has no output stride {output_stride}", f"known: {known}"))
+        if weights == "imagenet" and not net.encoder:
+            problems.append(Problem("usage", "", f"there are no ImageNet weights for {name}", "leave weights out"))
+    if classifier not in CLASSIFIERS:
+        problems.append(Problem("usage", "", f"no classifier '{classifier}'", f"known: {', '.join(CLASSIFIERS)}"))
+    if num_classes < 1:
+        problems.append(Problem("usage", "", f"{num_classes} classes", "a net needs at least one"))
+    if problems:
+        raise UnifyError(*problems)
+    assert net is not None
+    stride = output_stride or net.strides[0]
+    parts = _parts(name, net, num_classes, stride, weights == "imagenet")
+    config = {"name": name, "num_classes": num_classes, "classifier": classifier, "output_stride": stride}
+    multiple = max(stride, net.multiple)
+    made = Segmenter(parts, CLASSIFIERS[classifier](parts[2], num_classes), multiple, config)
+    if weights not in (None, "imagenet"):
+        load_weights(made, weights)
+    return made
+
+
+def _parts(name: str, net: Net, num_classes: int, stride: int, pretrained: bool) -> encoders.Parts:
+    try:
+        return net.make(net.encoder, num_classes, stride, pretrained)
+    except UnifyError:
+        raise
+    except Exception as e:
+        if not pretrained:
+            raise
+        # The libraries fetch by several others, and each has exceptions of its own for a machine without a network.
+        first = (str(e).splitlines() or [""])[0]
+        what = f"ImageNet weights cannot be fetched ({type(e).__name__}: {first})"
+        raise error("io", name, what, "try again, or give a file of weights") from e
+
+
+def sync_batchnorm(net: Segmenter) -> Segmenter:
+    """`net` with statistics of its BatchNorms over all processes. State dicts stay as they are."""
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+    assert isinstance(converted, Segmenter)
+    return converted
+
+
+def parameter_groups(
+    net: Segmenter, *, lr: float, weight_decay: float, backbone_factor: float = 1.0, decay_all: bool = True
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer of torch: "name", "params", "lr", "weight_decay", and "factor", that of its rate.
+
+    backbone_factor: of the backbone's learning rate. decay_all: False for no weight decay on norms and biases, that
+    is on what has one axis.
+    """
+    groups = []
+    sides = (("backbone", net.backbone_parameters(), backbone_factor), ("head", net.head_parameters(), 1.0))
+    for name, parameters, factor in sides:
+        mine = [p for p in parameters if p.requires_grad]
+        plain = [p for p in mine if not decay_all and p.ndim <= 1]
+        kept = [p for p in mine if decay_all or p.ndim > 1]
+        for suffix, chosen, decay in (("", kept, weight_decay), ("-no-decay", plain, 0.0)):
+            if chosen:
+                group = {"name": name + suffix, "params": chosen, "weight_decay": decay}
+                groups.append({**group, "lr": lr * factor, "factor": factor})
+    return groups

@@ -1,0 +1,145 @@
+"""The settings of a run: what `unify train` takes as options and `--set key=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.augment import Augment
+from unify.errors import Problem, UnifyError
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+PRECISIONS = ("float32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run does. The defaults are of Streets and small nets, no paper's.
+
+    method, model: names. steps: updates of the weights. batch: images in a forward pass; an update sees
+        batch * accumulate. crop: side of the square crops, pixels.
+    optimizer: sgd, adam or adamw. lr: at the beginning, of the head; the backbone has lr * backbone_lr. It falls as
+        (1 - step / steps)^power, after `warmup` steps in which it rises linearly.
+    auxiliary: weight of the loss of a second set of logits, of nets that have one (OCR).
+    precision: bf16 runs the net in bfloat16 where torch.autocast does; weights and losses stay float32.
+    scale_min ... blur: see `trainers.augment.Augment`. short_side: 0 leaves images as they are.
+    seed: of weights, draws and everything random. workers: processes that read and decode.
+    save_every: steps between checkpoints, evaluate_every: between scores on `evaluate_split`; 0 for a tenth of the
+        run. evaluate_images: of those scores, spread over the split; 0 for all. The last score is of all.
+    device: "auto", "cpu", "cuda". deterministic: refuse operations that give other bits each time (on a GPU).
+    threads: of torch; 0 leaves it as it is.
+    """
+
+    method: str
+    model: str = "tiny"
+    steps: int = 1000
+    batch: int = 4
+    crop: int = 256
+    mixture: str = "uniseg"
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    backbone_lr: float = 1.0
+    power: float = 0.9
+    warmup: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    auxiliary: float = 0.4
+    accumulate: int = 1
+    precision: str = "float32"
+    scale_min: float = 0.5
+    scale_max: float = 2.0
+    short_side: int = 0
+    flip: float = 0.5
+    rotation: float = 0.0
+    photometric: float = 0.0
+    blur: float = 0.0
+    seed: int = 0
+    workers: int = 0
+    save_every: int = 0
+    evaluate_every: int = 0
+    evaluate_images: int = 32
+    evaluate_split: str = "val"
+    device: str = "auto"
+    deterministic: bool = False
+    threads: int = 0
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        least = {"steps": 1, "batch": 1, "crop": 8, "accumulate": 1}
+        least |= dict.fromkeys(
+            ("warmup", "short_side", "seed", "workers", "save_every", "evaluate_every", "evaluate_images", "threads"), 0
+        )
+        faults = [
+            f"{name} is {getattr(self, name)}, not at least {n}" for name, n in least.items() if getattr(self, name) < n
+        ]
+        positive = {"lr": self.lr, "backbone_lr": self.backbone_lr}
+        faults += [f"{name} is {value:g}, not above 0" for name, value in positive.items() if not value > 0]
+        faults += [
+            f"{name} is {getattr(self, name):g}, not at least 0"
+            for name in ("power", "momentum", "weight_decay", "auxiliary")
+            if not getattr(self, name) >= 0
+        ]
+        if self.optimizer not in OPTIMIZERS:
+            faults.append(f"there is no optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
+        if self.precision not in PRECISIONS:
+            faults.append(f"there is no precision '{self.precision}'; known: {', '.join(PRECISIONS)}")
+        problems = [Problem("bad-config", "settings", what, "correct it") for what in faults]
+        try:
+            self.augment()
+        except UnifyError as e:
+            problems += e.problems
+        if problems:
+            raise UnifyError(*problems)
+
+    def augment(self) -> Augment:
+        return Augment(
+            (self.crop, self.crop),
+            short_side=self.short_side or None,
+            scale=(self.scale_min, self.scale_max),
+            flip=self.flip,
+            rotation_deg=self.rotation,
+            photometric=self.photometric,
+            blur=self.blur,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+#: What may differ between a run and its continuation: it changes no weight.
+FREE = ("workers", "save_every", "evaluate_every", "evaluate_images", "evaluate_split", "device", "threads")
+
+
+def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
+    """Settings from names and values; text is read as what the setting is ("0.1", "true").
+
+    Raises `UnifyError` (bad-config) with every unknown name and unreadable value.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Settings) if f.name != "method"}
+    values: dict[str, Any] = {}
+    problems = []
+    for name, value in given.items():
+        if name not in fields:
+            known = ", ".join(fields)
+            problems.append(Problem("bad-config", "--set", f"there is no setting '{name}'", f"known: {known}"))
+            continue
+        try:
+            values[name] = _read(value, type(fields[name].default))
+        except ValueError:
+            kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(fields[name].default)]
+            problems.append(Problem("bad-config", "--set", f"{name}={value} is not {kind}", "correct it"))
+    if problems:
+        raise UnifyError(*problems)
+    return Settings(method, **values)
+
+
+def _read(value: Any, kind: type) -> Any:
+    if not isinstance(value, str):
+        return kind(value)
+    if kind is bool:
+        if value.lower() not in ("true", "false"):
+            raise ValueError(value)
+        return value.lower() == "true"
+    return kind(value)
