@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import os
 import shutil
 import statistics
 from pathlib import Path
@@ -25,10 +24,8 @@ from unify.build import build
 from unify.errors import UnifyError
 from unify.stats import Counts, Group, adjacency, count
 
+from .raw import CAMVID
 from .worlds import plan_of, small_world
-
-_CAMVID = os.environ.get("UNIFY_CAMVID")
-CAMVID = Path(_CAMVID) if _CAMVID else Path(__file__).parents[2] / "shared/data/camvid"
 
 # --- Counting ---------------------------------------------------------------------------------------------
 
@@ -396,7 +393,7 @@ def sixteen_bit() -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"no real CamVid at {CAMVID}: set UNIFY_CAMVID to its folder")
+@pytest.mark.skipif(not CAMVID.is_dir(), reason="real CamVid is not on this machine")
 def test_real_camvid(tmp_path):
     artifact = build(plan_of(CAMVID, "V"), tmp_path).artifact
     groups = stats.statistics(artifact, stats.chosen_parts(artifact.manifest), with_adjacency=True)
