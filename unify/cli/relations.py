@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unify.relations import Evidence
     from unify.taxonomy import Taxonomy
 
+_LISTED = 6  #: doubtful names that are shown
 _folder = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
 
@@ -185,7 +186,10 @@ def _print(found: Relations) -> None:
             f"the paper's rule gives {counted(len(control.targets), 'edge')} on this evidence, {common} of these"
         )
     if unsafe := _unsafe(found):
-        click.echo("same name, not the same pixels: " + "; ".join(unsafe))
+        more = (
+            f"; and {len(unsafe) - _LISTED} more (evidence: `unify relations explain`)" if len(unsafe) > _LISTED else ""
+        )
+        click.echo("same name, not the same pixels: " + "; ".join(unsafe[:_LISTED]) + more)
 
 
 def _share(e: Edge) -> str:
@@ -195,11 +199,10 @@ def _share(e: Edge) -> str:
 
 
 def _unsafe(found: Relations) -> list[str]:
-    """Names of which one source would call clearly less than 0.8 of another's pixels so."""
+    """Names of which one source would call clearly less than 0.8 of another's pixels so; the least first."""
+    doubtful = [e for e in found.estimates if e.label == e.related and (e.share if e.high is None else e.high) < 0.8]
     return [
-        f"{e.label} ({e.share:.2f} of {e.source}'s is {e.other}'s)"
-        for e in found.estimates
-        if e.label == e.related and (e.share if e.high is None else e.high) < 0.8
+        f"{e.label} ({e.share:.2f} of {e.source}'s is {e.other}'s)" for e in sorted(doubtful, key=lambda e: e.share)
     ]
 
 
