@@ -120,10 +120,11 @@ def test_the_real_command_killed_at_random_moments(world, tmp_path):
     """20 times SIGKILL to `unify build` with two workers, at a random moment of its life."""
     roots, expected = world
     command = [sys.executable, "-m", "unify", "build", "--datasets", "C,I", "--root", str(roots), "-j", "2", "--out"]
-    start = time.perf_counter()
-    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True)
-    life = time.perf_counter() - start
-    assert tree_bytes(tmp_path / "undisturbed") == expected
+    for name in ("first", "undisturbed"):  # the first finds nothing in the disk's cache, and takes longer
+        start = time.perf_counter()
+        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+        life = time.perf_counter() - start
+        assert tree_bytes(tmp_path / name) == expected
     dice, killed = random.Random(1), 0
     for attempt in range(20):
         out = tmp_path / str(attempt)

@@ -92,6 +92,12 @@ def test_swapped_shards_and_strangers_are_named(version):
     assert found(version) == {"data/camvid/train-00001-of-00002.parquet"}
 
 
+def test_what_a_copy_from_the_hub_has_besides_is_no_fault(version):
+    for name in ("croissant.json", ".gitattributes", "data/croissant.json", "croissant2.json"):
+        (version / name).write_text("{}")
+    assert found(version) == {"data/croissant.json", "croissant2.json"}
+
+
 def test_page_checksums_are_read(version):
     """A page that was damaged before the manifest was made would pass every digest."""
     shard = min((version / "data").rglob("*.parquet"))

@@ -28,7 +28,7 @@ def trainers(module: str) -> Any:
         missing = (e.name or "torch").partition(".")[0]
         fix = "pip install 'unify[train]'"
         if missing == "trainers":
-            fix = "run it where the folder trainers/ is, or put that on PYTHONPATH"
+            fix = "install unify again: its package trainers is not there"
         raise error("usage", "", f"this needs {missing}, which cannot be imported ({e})", fix) from e
 
 
