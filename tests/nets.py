@@ -36,7 +36,9 @@ class Net(nn.Module):
         return self.head.parameters()
 
 
-def build(name: str, num_classes: int, *, weights: str | None = None) -> Net:
+def build(
+    name: str, num_classes: int, *, weights: str | None = None, classifier: str = "", output_stride: int = 0
+) -> Net:
     return Net(num_classes, cosine=name == "cosine")
 
 

@@ -197,7 +197,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(artifact, undisturbed, t
         k: v for k, v in expected.items() if k not in changing
     }
     one, other = (torch.load(f / "ckpt.pt", weights_only=True)["training"] for f in (out, whole))
-    assert torch.equal(one["random"]["cpu"], other["random"]["cpu"])
+    assert torch.equal(one["random"][0]["cpu"], other["random"][0]["cpu"])
     states = [t["optimizer"]["state"] for t in (one, other)]
     assert all(torch.equal(states[0][i][k], states[1][i][k]) for i in states[0] for k in states[0][i])
 
@@ -355,6 +355,23 @@ def test_methods_of_the_command_are_those_there_are():
     from unify.cli.train import _METHODS
 
     assert tuple(METHODS) == _METHODS
+
+
+def test_tensorboard_has_what_the_log_has(artifact, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out, chosen = tmp_path / "run", settings(tensorboard=True, evaluate_every=3)
+    with pytest.raises(Stop):
+        loop.train([artifact], out, chosen, advance=stop_after(5))
+    loop.train([artifact], out, chosen, resume=True)  # takes back step 5, which no checkpoint has
+    read = EventAccumulator(str(out / runfiles.EVENTS)).Reload()
+    with (out / "log.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for name in ("loss", "lr"):
+        found = [(event.step, event.value) for event in read.Scalars(name)]
+        assert found == [(int(line["step"]), pytest.approx(float(line[name]), rel=1e-6)) for line in lines]
+    assert [event.step for event in read.Scalars("mIoU")] == [3, 6]
 
 
 # --- The nets of `trainers.models` --------------------------------------------------------------------------

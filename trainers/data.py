@@ -50,6 +50,7 @@ class Sample(NamedTuple):
 class Batch(NamedTuple):
     """image_bchw: (B, 3, H, W) uint8 RGB. label_bhw: (B, H, W) uint8: class ids, set codes, 255 void.
     allowed_bk: (B, K) bool. source_b, row_b: (B,) int64, into `Samples.sources` and the index.
+    weight_bhw: (B, H, W) float32, what stored maps weigh the pixels with; None without maps.
     """
 
     image_bchw: Tensor
@@ -57,9 +58,10 @@ class Batch(NamedTuple):
     allowed_bk: Tensor
     source_b: Tensor
     row_b: Tensor
+    weight_bhw: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))  # type: ignore[arg-type]
 
 
 def normalized(image_bchw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -4,7 +4,8 @@ All that a step depends on is in the checkpoint or follows from its number: weig
 stored, so is torch's random state; the learning rate is a function of the step, and which images are drawn, and what
 chance does to each, a function of the draw's number. So a run that is killed goes on from its last checkpoint and
 ends with the same bits, on one machine with the same number of torch's threads. (On a GPU only with
-`deterministic`: some of its operations add up in any order.)
+`deterministic`: some of its operations add up in any order.) Several processes, as torchrun starts them, take turns in
+the draws: an update of two is that of one process with twice the batch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +26,12 @@ from torch import Tensor, nn
 from trainers import checkpoint as files
 from trainers import runfiles
 from trainers.checkpoint import Checkpoint
-from trainers.data import Batch, Order, Samples, batches, normalized
+from trainers.data import Batch, Order, Samples, batches
+from trainers.distributed import Group, apart, joined, synced, world_size
 from trainers.evaluate import confusion_of, device_named, report, rows_of
-from trainers.methods import METHODS, Method, Teaching, method_named
+from trainers.methods import METHODS, Method, Step, Teaching, method_named
 from trainers.settings import FREE, Settings
+from trainers.trainee import Trainee
 from unify import storage
 from unify.errors import Problem, UnifyError, error
 
@@ -43,10 +47,12 @@ Advance = Callable[[int, int], None]
 class Run:
     """What changes while a net is trained.
 
-    step: updates done. losses: of each of them. scores: what `_score` found, each with its step. seconds: spent.
+    parts: what is trained besides the net (`Method.parts`). step: updates done. losses: of each of them. scores: what
+    `_score` found, each with its step. seconds: spent.
     """
 
     net: nn.Module
+    parts: nn.Module | None
     optimizer: torch.optim.Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)
@@ -95,27 +101,35 @@ def train(
             what reading versions and writing files raises.
     """
     started = time.perf_counter()
-    method, device = method_named(settings.method), device_named(settings.device)
+    method = method_named(settings.method)
     data = bind(artifacts, settings, method, relations)
     storage.make_dirs(out)
-    with storage.lock(out):
+    with joined(device_named(settings.device)) as group, storage.lock(out) if group.leads else nullcontext():
         there = _there(out, resume)
+        group.meet()  # all have looked before the first one writes
         if settings.threads:
             torch.set_num_threads(settings.threads)
         if settings.deterministic:
             torch.use_deterministic_algorithms(True)
-        torch.manual_seed(settings.seed)
-        net = build_net(settings, len(data.index.classes)).to(device)
-        run = Run(net, optimizer_of(net, settings))
+        run = begin(settings, method, len(data.index.classes), group)
         if there is not None:
-            _restore(run, there, settings, data)
+            _restore(run, there, settings, data, group)
         advance(run.step, 0)
         before = run.seconds
-        for step in steps(run, data, settings, method, device, out):
+        events = runfiles.events(out, run.step) if settings.tensorboard and group.leads else None
+        for step in steps(run, data, settings, method, group, out):
             run.seconds = before + time.perf_counter() - started
-            _after(step, run, data, settings, method, out)
+            _after(step, run, data, settings, method, group, out)
+            if events is not None:
+                events.add_scalar("loss", run.losses[-1], step)
+                events.add_scalar("lr", learning_rate(settings, step - 1), step)
+                runfiles.add_score(events, step, run.scores)
             advance(1, 0)
-        return _finish(run, data, settings, method, out)
+        metrics = _finish(run, data, settings, method, group, out)
+        if events is not None:
+            runfiles.add_score(events, run.step, run.scores)
+            events.close()
+        return metrics
 
 
 # --- What a run is made of ----------------------------------------------------------------------------------
@@ -168,18 +182,38 @@ def related(folder: Path, samples: Samples) -> tuple[Tensor, Tensor, str]:
     return torch.from_numpy(targets_skk), torch.from_numpy(possible_skk), open_artifact(folder).digest
 
 
-def build_net(settings: Settings, num_classes: int) -> nn.Module:
+def begin(settings: Settings, method: Method, num_classes: int, group: Group) -> Run:
+    """A run before its first step. Nets of one seed are alike; what is random in training differs by process."""
+    torch.manual_seed(settings.seed)
+    net = build_net(settings, method, num_classes).to(group.device)
+    parts = None if method.parts is None else method.parts(net, settings).to(group.device)
+    if group.size > 1:
+        if settings.sync_bn:
+            net = synced(net, group.device)
+            parts = None if parts is None else synced(parts, group.device)
+        torch.manual_seed(settings.seed + group.rank)
+    return Run(net, parts, optimizer_of(net, parts, settings))
+
+
+def build_net(settings: Settings, method: Method, num_classes: int) -> nn.Module:
     from trainers import models
 
-    return models.build(settings.model, num_classes, weights="imagenet" if settings.pretrained else None)
+    chosen: dict[str, Any] = dict(method.net)
+    if settings.classifier:
+        chosen["classifier"] = settings.classifier
+    if settings.output_stride:
+        chosen["output_stride"] = settings.output_stride
+    return models.build(settings.model, num_classes, weights="imagenet" if settings.pretrained else None, **chosen)
 
 
-def optimizer_of(net: Any, settings: Settings) -> torch.optim.Optimizer:
-    """Backbone and head are groups of their own, each with its factor on the learning rate."""
+def optimizer_of(net: Any, parts: nn.Module | None, settings: Settings) -> torch.optim.Optimizer:
+    """Backbone and head are groups of their own, each with its factor on the learning rate; so are `parts`."""
     from trainers.models import parameter_groups
 
     lr, decay = settings.lr, settings.weight_decay
     groups = parameter_groups(net, lr=lr, weight_decay=decay, backbone_factor=settings.backbone_lr)
+    if parts is not None:
+        groups.append({"name": "parts", "params": list(parts.parameters()), "lr": lr, "factor": 1.0})
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr, momentum=settings.momentum, weight_decay=decay)
     if settings.optimizer == "adam":
@@ -194,7 +228,7 @@ def steps_of(artifacts: Sequence[Artifact], settings: Settings, epochs: float) -
     from unify.mixtures import schedule
 
     length = schedule(mixture_named(settings.mixture), build_index(artifacts)).length
-    return max(1, math.ceil(length * epochs / (settings.batch * settings.accumulate)))
+    return max(1, math.ceil(length * epochs / (settings.batch * settings.accumulate * world_size())))
 
 
 def learning_rate(settings: Settings, step: int) -> float:
@@ -206,7 +240,7 @@ def learning_rate(settings: Settings, step: int) -> float:
 # --- Steps --------------------------------------------------------------------------------------------------
 
 
-def steps(run: Run, data: Data, settings: Settings, method: Method, device: torch.device, out: Path) -> Iterator[int]:
+def steps(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> Iterator[int]:
     """Does the steps that are left, and yields each one's number, from 1, when it is done."""
     from unify.mixtures import draw_epoch
 
@@ -215,66 +249,58 @@ def steps(run: Run, data: Data, settings: Settings, method: Method, device: torc
         settings.batch,
         settings.steps * settings.accumulate,
         start=run.step * settings.accumulate,
+        rank=group.rank,
+        world_size=group.size,
     )
-    source = batches(data.samples, order, workers=settings.workers, pin_memory=device.type == "cuda")
-    teaching = data.teaching.to(device)
-    run.net.train()
+    source = batches(data.samples, order, workers=settings.workers, pin_memory=group.device.type == "cuda")
+    teaching = data.teaching.to(group.device)
+    trainee = group.shared(Trainee(run.net, run.parts, method).train())
     while run.step < settings.steps:
         # Loaders take numbers from the global generator when they start: a run that goes on must not see that.
         with torch.random.fork_rng(devices=[]):
             parts = [next(source) for _ in range(settings.accumulate)]
         rate = learning_rate(settings, run.step)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        run.losses.append(_update(run, parts, teaching, settings, method, device, data, out))
+        for parameters in run.optimizer.param_groups:
+            parameters["lr"] = rate * parameters["factor"]
+        run.losses.append(_update(run, trainee, parts, teaching, settings, method, group, data, out))
         run.step += 1
         yield run.step
 
 
 def _update(
     run: Run,
+    trainee: nn.Module,
     parts: list[Batch],
     teaching: Teaching,
     settings: Settings,
     method: Method,
-    device: torch.device,
+    group: Group,
     data: Data,
     out: Path,
 ) -> float:
-    """One step of the optimizer on all parts together: their loss per labelled pixel."""
+    """One step of the optimizer on all parts together: their loss per labelled pixel, over all processes."""
     num_classes = len(data.index.classes)
     labels = [method.labels(part, num_classes) for part in parts]
-    pixels = torch.tensor(max(1, sum(int((part != 255).sum()) for part in labels)), device=device)
+    pixels = max(1.0, group.total(sum(int((part != 255).sum()) for part in labels)))
+    normalizer = torch.tensor(pixels / group.size, device=group.device)  # gradients are averaged, sums are meant
     run.optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for part, labels_bhw in zip(parts, labels, strict=True):
-        batch = part.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits_bkhw, guess_bkhw = run.net(normalized(batch.image_bchw), auxiliary=True)
-        labels_bhw = labels_bhw.to(device)
-        loss = method.loss(logits_bkhw, labels_bhw, batch, teaching, pixels)
-        if guess_bkhw is not None:
-            loss = loss + settings.auxiliary * method.loss(guess_bkhw, labels_bhw, batch, teaching, pixels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise _diverged(run, logits_bkhw, value, part, data, settings, out)
-        loss.backward()  # type: ignore[no-untyped-call]
+        step = Step(part.to(group.device), labels_bhw.to(group.device), teaching, normalizer, settings, run.step)
+        with nullcontext() if part is parts[-1] else apart(trainee):
+            loss = trainee(step)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise _diverged(run, value, part, data, settings, out)
+            loss.backward()
         total += value
     run.optimizer.step()
-    return total
+    return group.total(total) / group.size
 
 
-def _diverged(
-    run: Run, logits_bkhw: Tensor, value: float, part: Batch, data: Data, settings: Settings, out: Path
-) -> UnifyError:
+def _diverged(run: Run, value: float, part: Batch, data: Data, settings: Settings, out: Path) -> UnifyError:
     bad = [name for name, weight in run.net.named_parameters() if not weight.isfinite().all()]
-    where = (
-        f"weights are too ({bad[0]})"
-        if bad
-        else "logits are too"
-        if not logits_bkhw.isfinite().all()
-        else "logits are not"
-    )
+    where = f"weights are too: {bad[0]}" if bad else "weights are not"
     ids = [str(data.index.sample_id[row]) for row in part.row_b.tolist()[:2]]
     more = ", ..." if len(part.row_b) > 2 else ""
     what = f"the loss is {value} in step {run.step + 1} of {settings.steps} ({where}; images {', '.join(ids)}{more})"
@@ -285,23 +311,29 @@ def _diverged(
 # --- Every so often -----------------------------------------------------------------------------------------
 
 
-def _after(step: int, run: Run, data: Data, settings: Settings, method: Method, out: Path) -> None:
+def _after(step: int, run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> None:
     last = step == settings.steps
     tenth = max(1, settings.steps // 10)
     if not last and step % (settings.evaluate_every or tenth) == 0:
-        _score(run, data, settings, method, settings.evaluate_images)
+        _score(run, data, settings, method, group, settings.evaluate_images)
     if not last and step % (settings.save_every or tenth) == 0:
-        _save(run, data, settings, out)
+        _save(run, data, settings, group, out)
 
 
-def _score(run: Run, data: Data, settings: Settings, method: Method, images: int) -> dict[str, Any] | None:
+def _score(
+    run: Run, data: Data, settings: Settings, method: Method, group: Group, images: int
+) -> dict[str, Any] | None:
     """Adds the mIoU of the split that is held out to the run; nothing if there is no such split."""
     rows = held_out(data.index, settings, images)
     if not len(rows):
         return None
-    whole = Samples(data.index, None)
-    counts = confusion_of(run.net, whole, rows, bf16=settings.precision == "bf16", activation=method.activation)
-    found = report(counts, data.index.classes)
+    whole, mine = Samples(data.index, None), rows[group.rank :: group.size]
+    counts = confusion_of(run.net, whole, mine, bf16=settings.precision == "bf16", activation=method.activation)
+    total: dict[str, NDArray[np.int64]] = {}
+    for each in group.gathered(counts):
+        for source, confusion in each.items():
+            total[source] = total.get(source, 0) + confusion
+    found = report(total, data.index.classes)
     run.scores.append({"step": run.step, "miou": found["miou"], "images": len(rows)})
     return found
 
@@ -312,13 +344,13 @@ def held_out(index: Index, settings: Settings, images: int) -> NDArray[np.int64]
     return rows_of(index, settings.evaluate_split, images)
 
 
-def _finish(run: Run, data: Data, settings: Settings, method: Method, out: Path) -> dict[str, Any]:
+def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> dict[str, Any]:
     """The last score, checkpoint and files. Of a run that was finished before: what it wrote."""
     done = runfiles.read_metrics(out)
     if done is not None and done["step"] == run.step == settings.steps:
         return done
-    found = _score(run, data, settings, method, 0)
-    loaded = _save(run, data, settings, out)
+    found = _score(run, data, settings, method, group, 0)
+    loaded = _save(run, data, settings, group, out)
     metrics = {
         "method": settings.method,
         "model": settings.model,
@@ -336,16 +368,19 @@ def _finish(run: Run, data: Data, settings: Settings, method: Method, out: Path)
         "relations": data.relations,
         "weights": files.digest_of(loaded.weights),
     }
-    runfiles.write_metrics(out, metrics)
+    if group.leads:
+        runfiles.write_metrics(out, metrics)
+    group.meet()
     return metrics
 
 
 # --- On disk ------------------------------------------------------------------------------------------------
 
 
-def _save(run: Run, data: Data, settings: Settings, out: Path) -> Checkpoint:
+def _save(run: Run, data: Data, settings: Settings, group: Group, out: Path) -> Checkpoint:
     taxonomy = data.artifacts[0].taxonomy
-    files.refuse_not_finite(run.net.state_dict(), f"{out}, step {run.step}")
+    parts = {} if run.parts is None else run.parts.state_dict()
+    files.refuse_not_finite({**run.net.state_dict(), **parts}, f"{out}, step {run.step}")
     saved = Checkpoint(
         config=dict(run.net.config),  # type: ignore[arg-type]
         classes=taxonomy.space.names,
@@ -359,15 +394,17 @@ def _save(run: Run, data: Data, settings: Settings, out: Path) -> Checkpoint:
             "settings": settings.to_json(),
             "relations": data.relations,
             "optimizer": run.optimizer.state_dict(),
-            "random": {"cpu": torch.get_rng_state(), **_cuda_state()},
+            "parts": parts,
+            "random": group.gathered({"cpu": torch.get_rng_state(), **_cuda_state()}),
             "losses": torch.tensor(run.losses, dtype=torch.float64),
             "scores": run.scores,
             "seconds": run.seconds,
         },
     )
-    files.save(saved, out)
-    rates = [learning_rate(settings, step) for step in range(run.step)]
-    runfiles.write_progress(out, run.losses, rates, run.scores, title=f"{settings.method}, {settings.model}")
+    if group.leads:
+        files.save(saved, out)
+        rates = [learning_rate(settings, step) for step in range(run.step)]
+        runfiles.write_progress(out, run.losses, rates, run.scores, title=f"{settings.method}, {settings.model}")
     return saved
 
 
@@ -383,7 +420,7 @@ def _there(out: Path, resume: bool) -> Checkpoint | None:
     return files.load(out / files.PT)
 
 
-def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data) -> None:
+def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data, group: Group) -> None:
     """Raises `UnifyError` (bad-config) with everything in which the continuation differs from the run."""
     training, path = there.training, there.path
     there.refuse_other_classes(data.index.classes, "the data")
@@ -395,14 +432,19 @@ def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data) -> Non
             faults.append("the data was another version")
         if training["relations"] != data.relations:
             faults.append("the relations were others")
+        if len(training["random"]) != group.size:
+            faults.append(f"it was trained by {len(training['random'])} processes, not {group.size}")
         if faults:
             fix = "give the same settings as before, or choose another --out"
             raise UnifyError(*(Problem("bad-config", str(path), what, fix) for what in faults))
         files.put_weights(run.net, there)
+        if run.parts is not None:
+            run.parts.load_state_dict(training["parts"])
         run.optimizer.load_state_dict(training["optimizer"])
-        torch.set_rng_state(training["random"]["cpu"])
-        if "cuda" in training["random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state(training["random"]["cuda"])
+        random = training["random"][group.rank]
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and torch.cuda.is_available():
+            torch.cuda.set_rng_state(random["cuda"])
         run.step, run.seconds = there.step, float(training["seconds"])
         run.losses, run.scores = training["losses"].tolist(), [dict(score) for score in training["scores"]]
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as e:

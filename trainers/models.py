@@ -211,11 +211,14 @@ def _parts(name: str, net: Net, num_classes: int, stride: int, pretrained: bool)
         raise error("io", name, what, "try again, or give a file of weights") from e
 
 
-def sync_batchnorm(net: Segmenter) -> Segmenter:
-    """`net` with statistics of its BatchNorms over all processes. State dicts stay as they are."""
-    converted = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-    assert isinstance(converted, Segmenter)
-    return converted
+def sync_batchnorm(net: nn.Module) -> nn.Module:
+    """`net` with statistics of its BatchNorms over all processes, on GPUs. State dicts stay as they are."""
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if all(type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d) for norm in norms):
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+        return converted
+    # timm's norms have an activation in them, which torch's conversion would lose.
+    return encoders.needed("timm.layers").convert_sync_batchnorm(net)  # type: ignore[no-any-return]
 
 
 def parameter_groups(

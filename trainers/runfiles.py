@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.encoders import needed
 from unify import storage
 from unify.errors import error
 from unify.report.draw import FAINT, INK, PAPER, encode, write
@@ -15,7 +16,7 @@ from unify.report.draw import FAINT, INK, PAPER, encode, write
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOG, METRICS, CURVES = "log.csv", "metrics.json", "curves.png"
+LOG, METRICS, CURVES, EVENTS = "log.csv", "metrics.json", "curves.png", "tensorboard"
 _WIDTH, _HEIGHT, _MARGIN = 900, 340, 64
 _LINE = (38, 98, 180)
 _PALE = (198, 212, 232)
@@ -55,6 +56,20 @@ def read_metrics(out: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise error("bad-artifact", file, f"cannot be read ({e})", "remove it, and run the same command again") from e
     return found
+
+
+def events(out: Path, step: int) -> Any:
+    """A writer of TensorBoard's files that takes back what was written after `step`.
+
+    Raises `UnifyError` (usage) where tensorboard is not installed.
+    """
+    return needed("torch.utils.tensorboard").SummaryWriter(str(out / EVENTS), purge_step=step + 1)
+
+
+def add_score(writer: Any, step: int, scores: Sequence[dict[str, Any]]) -> None:
+    """The mIoU of step `step`, if it was scored."""
+    if scores and scores[-1]["step"] == step and scores[-1]["miou"] is not None:
+        writer.add_scalar("mIoU", scores[-1]["miou"], step)
 
 
 # --- The picture --------------------------------------------------------------------------------------------

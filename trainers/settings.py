@@ -25,11 +25,14 @@ class Settings:
     auxiliary: weight of the loss of a second set of logits, of nets that have one (OCR).
     precision: bf16 runs the net in bfloat16 where torch.autocast does; weights and losses stay float32.
     scale_min ... blur: see `trainers.augment.Augment`. short_side: 0 leaves images as they are.
+    classifier: cosine or linear; "" is what the method has, else cosine. output_stride: of the backbone; 0: the usual.
     seed: of weights, draws and everything random. workers: processes that read and decode.
     save_every: steps between checkpoints, evaluate_every: between scores on `evaluate_split`; 0 for a tenth of the
         run. evaluate_images: of those scores, spread over the split; 0 for all. The last score is of all.
     device: "auto", "cpu", "cuda". deterministic: refuse operations that give other bits each time (on a GPU).
-    threads: of torch; 0 leaves it as it is.
+    threads: of torch; 0 leaves it as it is. sync_bn: with several processes, let BatchNorm see all of their batches.
+    tensorboard: write its event files too, into OUT/tensorboard.
+    own: the method's own options (`Method.options`); its defaults if None.
     """
 
     method: str
@@ -65,11 +68,27 @@ class Settings:
     deterministic: bool = False
     threads: int = 0
     pretrained: bool = False
+    sync_bn: bool = True
+    classifier: str = ""
+    output_stride: int = 0
+    tensorboard: bool = False
+    own: Any = None
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "batch": 1, "crop": 8, "accumulate": 1}
         least |= dict.fromkeys(
-            ("warmup", "short_side", "seed", "workers", "save_every", "evaluate_every", "evaluate_images", "threads"), 0
+            (
+                "warmup",
+                "short_side",
+                "seed",
+                "workers",
+                "save_every",
+                "evaluate_every",
+                "evaluate_images",
+                "threads",
+                "output_stride",
+            ),
+            0,
         )
         faults = [
             f"{name} is {getattr(self, name)}, not at least {n}" for name, n in least.items() if getattr(self, name) < n
@@ -92,6 +111,9 @@ class Settings:
             problems += e.problems
         if problems:
             raise UnifyError(*problems)
+        options = options_of(self.method)
+        if self.own is None and options is not None:
+            object.__setattr__(self, "own", options())
 
     def augment(self) -> Augment:
         return Augment(
@@ -105,11 +127,24 @@ class Settings:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """All by name, those of the method among them."""
+        plain = dataclasses.asdict(self)
+        own = plain.pop("own") or {}
+        return {**plain, **own}
 
 
 #: What may differ between a run and its continuation: it changes no weight.
-FREE = ("workers", "save_every", "evaluate_every", "evaluate_images", "evaluate_split", "device", "threads")
+FREE = (
+    *("workers", "save_every", "evaluate_every", "evaluate_images", "evaluate_split", "device", "threads"),
+    "tensorboard",
+)
+
+
+def options_of(method: str) -> type[Any] | None:
+    """What a method can be told besides, as a dataclass; None for nothing, and for a method that is not there."""
+    from trainers.methods import METHODS
+
+    return METHODS[method].options if method in METHODS else None
 
 
 def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
@@ -117,7 +152,9 @@ def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
 
     Raises `UnifyError` (bad-config) with every unknown name and unreadable value.
     """
-    fields = {f.name: f for f in dataclasses.fields(Settings) if f.name != "method"}
+    options = options_of(method)
+    own = {f.name: f for f in dataclasses.fields(options)} if options else {}
+    fields = {f.name: f for f in dataclasses.fields(Settings) if f.name not in ("method", "own")} | own
     values: dict[str, Any] = {}
     problems = []
     for name, value in given.items():
@@ -132,7 +169,8 @@ def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
             problems.append(Problem("bad-config", "--set", f"{name}={value} is not {kind}", "correct it"))
     if problems:
         raise UnifyError(*problems)
-    return Settings(method, **values)
+    chosen = options(**{name: values.pop(name) for name in list(values) if name in own}) if options else None
+    return Settings(method, **values, own=chosen)
 
 
 def _read(value: Any, kind: type) -> Any:

@@ -1,9 +1,9 @@
-"""Ways to train: a file each, with what a loss needs to know of a batch. Choose by name from `METHODS`."""
+"""Ways to train: a file each. Choose by name from `METHODS`."""
 
 from __future__ import annotations
 
 from trainers.methods import bce, ce, cr_bce, nll_plus, null_bce
-from trainers.methods.method import Method, Teaching
+from trainers.methods.method import Method, Step, Teaching
 from unify.errors import error
 
 METHODS: dict[str, Method] = {
@@ -22,4 +22,4 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "Method", "Teaching", "method_named"]
+__all__ = ["METHODS", "Method", "Step", "Teaching", "method_named"]

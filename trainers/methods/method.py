@@ -1,15 +1,18 @@
-"""What every method is: a loss of logits and a batch, and what it has to be told besides."""
+"""What every method is: a loss of a net on a batch, and what it has to be told besides."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainers.data import Batch
+from trainers.data import Batch, normalized
+
+if TYPE_CHECKING:
+    from trainers.settings import Settings
 
 VOID = 255
 
@@ -32,15 +35,48 @@ class Teaching:
         return Teaching(*(None if t is None else t.to(device) for t in (self.members, self.targets, self.possible)))
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One forward pass of an update. Tensors are on the net's device.
+
+    labels_bhw: uint8, as `Method.labels` gives them.
+    normalizer: scalar that sums over pixels are divided by: the labelled pixels of the whole update, of all
+        processes; divided by the number of processes, over which gradients are averaged.
+    number: of the update, from 0. What every process has to draw alike comes from the seed and this number.
+    """
+
+    batch: Batch
+    labels_bhw: Tensor
+    teaching: Teaching
+    normalizer: Tensor
+    settings: Settings
+    number: int
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0 <= t < 1. The papers' epoch / epochs, without its stairs."""
+        return self.number / self.settings.steps
+
+    def autocast(self) -> torch.autocast:
+        """For what a net computes; losses stay in float32."""
+        on = self.settings.precision == "bf16"
+        return torch.autocast(self.labels_bhw.device.type, torch.bfloat16, enabled=on)
+
+
+#: net, what is trained besides (`Method.parts`), the step -> scalar.
+Loss = Callable[[nn.Module, nn.Module | None, Step], Tensor]
 #: logits (B, K, H, W), labels (B, H, W), the batch they are of, what holds for all, and what to divide by -> scalar.
-Loss = Callable[[Tensor, Tensor, Batch, Teaching, Tensor], Tensor]
+LogitsLoss = Callable[[Tensor, Tensor, Batch, Teaching, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """`loss` gets labels in which set codes are void unless `knows_sets`. `relations`: whether it takes them.
 
-    `activation`: what makes probabilities of its logits.
+    activation: what makes probabilities of its logits.
+    options: a frozen dataclass of what can be set for this method alone; a step finds it as `settings.own`.
+    net: further keywords of `trainers.models.build` for nets of this method.
+    parts: makes, for a net, what is trained besides and not used afterwards, such as auxiliary heads.
     """
 
     about: str
@@ -48,9 +84,27 @@ class Method:
     relations: Literal["none", "optional", "required"] = "none"
     knows_sets: bool = True
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
+    options: type[Any] | None = None
+    net: Mapping[str, Any] = field(default_factory=dict)
+    parts: Callable[[nn.Module, Settings], nn.Module] | None = None
 
     def labels(self, batch: Batch, num_classes: int) -> Tensor:
         """(B, H, W) uint8: the labels of a batch as this method learns from them."""
         if self.knows_sets:
             return batch.label_bhw
         return torch.where(batch.label_bhw >= num_classes, VOID, batch.label_bhw)
+
+
+def of_logits(loss: LogitsLoss) -> Loss:
+    """A loss of logits alone; of nets with a first guess (OCR), that has the same loss times `settings.auxiliary`."""
+
+    def of_net(net: nn.Module, parts: nn.Module | None, step: Step) -> Tensor:
+        with step.autocast():
+            logits_bkhw, guess_bkhw = net(normalized(step.batch.image_bchw), auxiliary=True)
+        total = loss(logits_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)
+        if guess_bkhw is not None:
+            also = loss(guess_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)
+            total = total + step.settings.auxiliary * also
+        return total
+
+    return of_net

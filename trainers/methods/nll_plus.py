@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching
+from trainers.methods.method import Method, Teaching, of_logits
 from trainers.ops.softmax import nll_plus
 
 
@@ -19,4 +19,5 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
     return nll_plus(logits_bkhw, labels_bhw, members=teaching.members, also=also_bkk, normalizer=normalizer)
 
 
-METHOD = Method("log of the summed probability of what a label may be", loss, "optional", activation="softmax")
+ABOUT = "log of the summed probability of what a label may be"
+METHOD = Method(ABOUT, of_logits(loss), "optional", activation="softmax")
