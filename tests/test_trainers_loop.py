@@ -15,7 +15,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from trainers import checkpoint, loop, runfiles  # noqa: E402
+from trainers import bound, checkpoint, loop, runfiles  # noqa: E402
 from trainers.data import Order, batches, normalized  # noqa: E402
 from trainers.methods import METHODS  # noqa: E402
 from trainers.ops import bce_reference  # noqa: E402
@@ -103,7 +103,7 @@ def test_two_steps_of_sgd_are_the_formulas(artifact, tmp_path):
         optimizer="sgd", steps=2, lr=0.05, backbone_lr=0.5, weight_decay=0.01, momentum=0.8, model="plain", **QUIET
     )
     loop.train([artifact], tmp_path / "run", chosen)
-    data = loop.bind([artifact], chosen, METHODS["null-bce"], None)
+    data = bound.bind([artifact], chosen, METHODS["null-bce"], None)
     order = Order(lambda n: draw_epoch(data.schedule, chosen.seed, n), 2, 2)
     shown = list(batches(data.samples, order))
     torch.manual_seed(chosen.seed)
@@ -161,7 +161,7 @@ def test_bfloat16_is_close_to_float32(artifact, tmp_path):
 
 def test_relations_become_targets(artifact, relations):
     folder, edges = relations
-    data = loop.bind([artifact], settings(method="cr-bce"), METHODS["cr-bce"], folder)
+    data = bound.bind([artifact], settings(method="cr-bce"), METHODS["cr-bce"], folder)
     names, sources = data.index.classes, data.samples.sources
     assert np.array_equal(data.teaching.targets.numpy(), matrix_of(edges, sources, names))
     possible = {(sources[s], names[c], names[j]) for s, c, j in data.teaching.possible.nonzero().tolist()}
@@ -393,3 +393,41 @@ def test_the_real_tiny_net_goes_on_too(artifact, tmp_path, monkeypatch):
     assert same_weights(tmp_path / "run", tmp_path / "whole")
     loaded = checkpoint.load(tmp_path / "run")
     assert loaded.config["name"] == "tiny" and checkpoint.net_of(loaded).classifier.scale == 20
+
+
+# --- What is held out ---------------------------------------------------------------------------------------
+
+
+def test_held_out_images_are_scored_and_never_drawn(artifact):
+    from trainers.bound import scored_rows
+
+    chosen = settings(holdout=0.5, evaluate_split="holdout")
+    data = bound.bind([artifact], chosen, METHODS["null-bce"], None)
+    whole = bound.bind([artifact], settings(), METHODS["null-bce"], None)
+    train = {s for s in range(len(whole.index.shards)) if whole.index.shards[s].split == "train"}
+    names = {str(whole.index.sample_id[row]) for row in range(len(whole.index)) if whole.index.shard[row] in train}
+    drawn = {
+        str(data.index.sample_id[draw.row]) for number in range(3) for draw in draw_epoch(data.schedule, 0, number)
+    }
+    scored = {str(data.scored.sample_id[row]) for row in scored_rows(data.scored, chosen, 0)}
+    assert drawn and scored and drawn | scored == names and not drawn & scored
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_score(artifact, tmp_path):
+    loop.train([artifact], tmp_path, settings(keep_best=True, evaluate_every=1, evaluate_images=0))
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    best = max(scores, key=lambda score: (score["miou"], -score["step"]))
+    assert checkpoint.load(tmp_path / loop.BEST).step == best["step"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [([(0.1, 8)], True), ([(0.1, 8), (0.2, 8)], True), ([(0.2, 8), (0.2, 8)], False), ([(0.1, 8), (0.9, 20)], False)],
+)
+def test_scores_are_compared_on_as_many_images(scores, expected):
+    assert loop.is_best([{"miou": miou, "images": images, "step": 0} for miou, images in scores]) is expected
+
+
+def test_scores_on_what_is_held_out_need_something_held_out():
+    with pytest.raises(UnifyError, match="nothing is held out"):
+        settings(evaluate_split="holdout")

@@ -25,11 +25,12 @@ from torch import Tensor, nn
 
 from trainers import checkpoint as files
 from trainers import runfiles
+from trainers.bound import Data, bind, scored_rows
 from trainers.checkpoint import Checkpoint
 from trainers.data import Batch, Order, Samples, batches
-from trainers.distributed import Group, apart, joined, synced, world_size
-from trainers.evaluate import confusion_of, device_named, report, rows_of
-from trainers.methods import METHODS, Method, Step, Teaching, method_named
+from trainers.distributed import Group, apart, joined, synced
+from trainers.evaluate import confusion_of, device_named, report
+from trainers.methods import Method, Step, Teaching, method_named
 from trainers.settings import FREE, Settings
 from trainers.trainee import Trainee
 from unify import storage
@@ -37,10 +38,9 @@ from unify.errors import Problem, UnifyError, error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.index import Index
-    from unify.mixtures import Schedule
 
 Advance = Callable[[int, int], None]
+BEST = "best"  #: folder of the checkpoint with the highest score
 
 
 @dataclass
@@ -60,21 +60,6 @@ class Run:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The versions of a run, bound: what is drawn, read and taught."""
-
-    artifacts: tuple[Artifact, ...]
-    schedule: Schedule
-    samples: Samples
-    teaching: Teaching
-    relations: str  # digest, or ""
-
-    @property
-    def index(self) -> Index:
-        return self.samples.index
-
-
 def train(
     artifacts: Sequence[Artifact],
     out: Path,
@@ -85,6 +70,8 @@ def train(
     advance: Advance = lambda steps, size: None,
 ) -> dict[str, Any]:
     """Train a net into the folder `out`: ckpt.pt, ckpt.safetensors, ckpt.json, log.csv, metrics.json, curves.png.
+
+    With `keep_best` also the checkpoint of the highest score, in the folder best.
 
     Args:
         artifacts: versions of one label space.
@@ -132,54 +119,7 @@ def train(
         return metrics
 
 
-# --- What a run is made of ----------------------------------------------------------------------------------
-
-
-def bind(artifacts: Sequence[Artifact], settings: Settings, method: Method, relations: Path | None) -> Data:
-    from unify.index import build_index
-    from unify.mixturefile import mixture_named
-    from unify.mixtures import schedule
-
-    index = build_index(artifacts)
-    plan = schedule(mixture_named(settings.mixture), index)
-    samples = Samples(index, settings.augment(), seed=settings.seed)
-    members = samples.members if len(samples.members) else None
-    name = settings.method
-    if method.relations == "required" and relations is None:
-        raise error("usage", "--relations", f"{name} needs relations", "learn them with `unify relations --from-model`")
-    if method.relations == "none" and relations is not None:
-        takers = ", ".join(k for k, m in METHODS.items() if m.relations != "none")
-        raise error("usage", "--relations", f"{name} takes no relations", f"leave them out, or train {takers}")
-    if relations is None:
-        return Data(tuple(artifacts), plan, samples, Teaching(members), "")
-    targets, possible, digest = related(relations, samples)
-    return Data(tuple(artifacts), plan, samples, Teaching(members, targets, possible), digest)
-
-
-def related(folder: Path, samples: Samples) -> tuple[Tensor, Tensor, str]:
-    """`Teaching.targets` and `Teaching.possible` of a folder of relations, and its digest.
-
-    Raises `UnifyError`: what `open_relations` raises; usage (2) for sources or classes that are not in the data.
-    """
-    from unify.artifact import open_artifact
-    from unify.relation_files import open_relations
-    from unify.relation_rules import matrix_of
-
-    found = open_relations(folder)
-    classes = samples.index.classes
-    targets_skk = matrix_of(found.edges, samples.sources, classes)
-    possible_skk = np.zeros_like(targets_skk)
-    position = {name: i for i, name in enumerate(classes)}
-    for edge in found.edges:
-        if edge.source in samples.sources and {edge.label, edge.related} <= position.keys():
-            s = samples.sources.index(edge.source)
-            possible_skk[s, position[edge.label], position[edge.related]] = True
-    allowed_sk = np.zeros(targets_skk.shape[:2], np.bool_)
-    for shard, allowed_k in zip(samples.index.shards, samples.allowed_of_shard.numpy(), strict=True):
-        if shard.source in samples.sources:
-            allowed_sk[samples.sources.index(shard.source)] |= allowed_k
-    possible_skk &= ~allowed_sk[:, None, :]
-    return torch.from_numpy(targets_skk), torch.from_numpy(possible_skk), open_artifact(folder).digest
+# --- What a run begins with -------------------------------------------------------------------------------
 
 
 def begin(settings: Settings, method: Method, num_classes: int, group: Group) -> Run:
@@ -219,16 +159,6 @@ def optimizer_of(net: Any, parts: nn.Module | None, settings: Settings) -> torch
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr, weight_decay=decay)
     return torch.optim.AdamW(groups, lr, weight_decay=decay)
-
-
-def steps_of(artifacts: Sequence[Artifact], settings: Settings, epochs: float) -> int:
-    """How many steps show `epochs` times what an epoch of the mixture draws, rounded up."""
-    from unify.index import build_index
-    from unify.mixturefile import mixture_named
-    from unify.mixtures import schedule
-
-    length = schedule(mixture_named(settings.mixture), build_index(artifacts)).length
-    return max(1, math.ceil(length * epochs / (settings.batch * settings.accumulate * world_size())))
 
 
 def learning_rate(settings: Settings, step: int) -> float:
@@ -316,6 +246,8 @@ def _after(step: int, run: Run, data: Data, settings: Settings, method: Method, 
     tenth = max(1, settings.steps // 10)
     if not last and step % (settings.evaluate_every or tenth) == 0:
         _score(run, data, settings, method, group, settings.evaluate_images)
+        if settings.keep_best and is_best(run.scores):
+            _save(run, data, settings, group, out / BEST)
     if not last and step % (settings.save_every or tenth) == 0:
         _save(run, data, settings, group, out)
 
@@ -324,10 +256,10 @@ def _score(
     run: Run, data: Data, settings: Settings, method: Method, group: Group, images: int
 ) -> dict[str, Any] | None:
     """Adds the mIoU of the split that is held out to the run; nothing if there is no such split."""
-    rows = held_out(data.index, settings, images)
+    rows = scored_rows(data.scored, settings, images)
     if not len(rows):
         return None
-    whole, mine = Samples(data.index, None), rows[group.rank :: group.size]
+    whole, mine = Samples(data.scored, None), rows[group.rank :: group.size]
     counts = confusion_of(run.net, whole, mine, bf16=settings.precision == "bf16", activation=method.activation)
     total: dict[str, NDArray[np.int64]] = {}
     for each in group.gathered(counts):
@@ -338,10 +270,11 @@ def _score(
     return found
 
 
-def held_out(index: Index, settings: Settings, images: int) -> NDArray[np.int64]:
-    if settings.evaluate_split not in {shard.split for shard in index.shards}:
-        return np.zeros(0, np.int64)
-    return rows_of(index, settings.evaluate_split, images)
+def is_best(scores: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last score is above all earlier ones. Only scores on as many images are compared."""
+    *before, last = scores
+    alike = [score["miou"] for score in before if score["images"] == last["images"] and score["miou"] is not None]
+    return last["miou"] is not None and (not before or bool(alike)) and all(last["miou"] > miou for miou in alike)
 
 
 def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> dict[str, Any]:
@@ -350,6 +283,8 @@ def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Gro
     if done is not None and done["step"] == run.step == settings.steps:
         return done
     found = _score(run, data, settings, method, group, 0)
+    if found and settings.keep_best and is_best(run.scores):
+        _save(run, data, settings, group, out / BEST)
     loaded = _save(run, data, settings, group, out)
     metrics = {
         "method": settings.method,

@@ -12,6 +12,7 @@ from unify.errors import Problem, UnifyError
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 PRECISIONS = ("float32", "bf16")
+HOLDOUT = "holdout"  #: as `evaluate_split`: the images held out of training
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Settings:
     device: "auto", "cpu", "cuda". deterministic: refuse operations that give other bits each time (on a GPU).
     threads: of torch; 0 leaves it as it is. sync_bn: with several processes, let BatchNorm see all of their batches.
     tensorboard: write its event files too, into OUT/tensorboard.
+    holdout: share of the training images that are not drawn; with evaluate_split=holdout they are what is scored.
+    keep_best: keep the checkpoint with the highest score in OUT/best.
     own: the method's own options (`Method.options`); its defaults if None.
     """
 
@@ -72,6 +75,8 @@ class Settings:
     classifier: str = ""
     output_stride: int = 0
     tensorboard: bool = False
+    holdout: float = 0.0
+    keep_best: bool = False
     own: Any = None
 
     def __post_init__(self) -> None:
@@ -100,6 +105,10 @@ class Settings:
             for name in ("power", "momentum", "weight_decay", "auxiliary")
             if not getattr(self, name) >= 0
         ]
+        if not 0 <= self.holdout < 1:
+            faults.append(f"holdout is {self.holdout:g}, not a share in 0..1")
+        if self.evaluate_split == HOLDOUT and not self.holdout:
+            faults.append("evaluate_split is holdout, and nothing is held out: set holdout too, to 0.05 say")
         if self.optimizer not in OPTIMIZERS:
             faults.append(f"there is no optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
         if self.precision not in PRECISIONS:
@@ -136,7 +145,7 @@ class Settings:
 #: What may differ between a run and its continuation: it changes no weight.
 FREE = (
     *("workers", "save_every", "evaluate_every", "evaluate_images", "evaluate_split", "device", "threads"),
-    "tensorboard",
+    *("tensorboard", "keep_best"),
 )
 
 

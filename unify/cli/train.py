@@ -94,7 +94,7 @@ def train_command(
     settings = settings_of(method, values)
     artifacts = [locate(path, root) for path in paths]
     if epochs is not None:
-        settings = settings_of(method, {**values, "steps": loop.steps_of(artifacts, settings, epochs)})
+        settings = settings_of(method, {**values, "steps": trainers("bound").steps_of(artifacts, settings, epochs)})
     with progress("train", settings.steps, "steps", quiet=as_json) as advance:
         metrics = loop.train(artifacts, out, settings, relations=relations, resume=resume, advance=advance)
     if as_json:
