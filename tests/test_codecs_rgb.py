@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +71,84 @@ def test_runs_of_every_length(run):
     image = np.repeat(row[None, :, None], 3, 2)
     image = np.concatenate([image, image[:, ::-1]])
     assert np.array_equal(by_pillow(encode_rgb(image)), image)
+
+
+def image_of(residuals: np.ndarray) -> np.ndarray:
+    """(1, W, 3) of which these are the residuals: a first row is coded by differences to the left."""
+    return np.cumsum(residuals, axis=1, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3, 21, 22, 42, 85, 86, 87, 300])
+@pytest.mark.parametrize("back", [1, 2, 5, 20, 169, 170, 171])
+def test_repeated_pixels(back, pixels):
+    """One row: noise, then `pixels` that are those `back` before them, then noise again."""
+    rng = np.random.default_rng(back * 1000 + pixels)
+    residuals = rng.integers(0, 256, (1, 200 + pixels + 4, 3), np.uint8)
+    for x in range(200, 200 + pixels):
+        residuals[0, x] = residuals[0, x - back]
+    image = image_of(residuals)
+    data = encode_rgb(image)
+    assert np.array_equal(by_pillow(data), image)
+    if pixels == 300:
+        assert (len(data) < 1100) == (back <= 170)  # 512 bytes
+
+
+def test_codes_of_every_length():
+    """Residuals, and distances between equal ones, as often as Fibonacci numbers: the deepest code trees there are."""
+    numbers = [1, 1]
+    while len(numbers) < 22:
+        numbers.append(numbers[-2] + numbers[-1])
+    rng = np.random.default_rng(5)
+    values = rng.permutation(np.repeat(np.arange(22, dtype=np.uint8) * 7, numbers))
+    image = image_of(values[: values.size // 3 * 3].reshape(1, -1, 3))
+    assert np.array_equal(by_pillow(encode_rgb(image)), image)
+    pixels = list(rng.integers(0, 256, (180, 3)))
+    backs = [1, 2, 3, 4, 5, 7, 9, 12, 17, 23, 33, 45, 65, 90, 129, 170]  # symbols of distances, one each
+    for back in rng.permutation(np.repeat(backs, numbers[: len(backs)])):
+        pixels += [pixels[-back], rng.integers(0, 256, 3)]
+    image = image_of(np.array(pixels, np.uint8)[None])
+    assert np.array_equal(by_pillow(encode_rgb(image)), image)
+
+
+@pytest.mark.parametrize("size", [(1, 50_000), (2, 43_690), (3, 43_691), (700, 63), (4000, 1), (500, 301)])
+def test_blocks(size):
+    """About 131072 bytes share their codes; one row if it is longer."""
+    image = photo(*size)
+    image[:, size[1] // 2 :] = 7
+    assert np.array_equal(by_pillow(encode_rgb(image)), image)
+
+
+@pytest.mark.slow
+def test_the_same_bytes_on_a_plain_processor():
+    code = (
+        "import hashlib; from tests.test_codecs_rgb import photo; from unify.codecs_rgb import encode_rgb;"
+        "print(hashlib.sha256(encode_rgb(photo(300, 400))).hexdigest())"
+    )
+    plain = {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_LOCATOR_CLASSES": "IPythonCacheLocator",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **plain},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == hashlib.sha256(encode_rgb(photo(300, 400))).hexdigest()
+
+
+@pytest.mark.parametrize("color", [0, 60])
+def test_little_larger_than_pillow_where_pixels_repeat(color):
+    """Noise in brightness alone, kept by JPEG: residuals are often equal in threes."""
+    y, x = np.mgrid[:480, :640]
+    base = np.stack([x, y, x + y], -1) * color // 640 + 100
+    noise = np.random.default_rng(3).normal(0, 6, (480, 640, 1))
+    scene = Image.fromarray((base + noise).clip(0, 255).astype(np.uint8))
+    image = read_rgb(saved(scene, "JPEG", quality=90))
+    assert len(encode_rgb(image)) <= 1.2 * len(saved(Image.fromarray(image)))
 
 
 def test_little_larger_than_pillow():

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from unify.kernels_deflate import code_lengths, deflate_room, deflate_tokens, match_symbol
+from unify.kernels_deflate import code_lengths, deflate_room, deflate_tokens, distance_symbol, match_symbol
 
 
 def inflated(tokens) -> bytes:
@@ -93,3 +93,12 @@ def test_match_symbols_are_those_of_the_table_in_rfc_1951():
     for length in range(3, 259):
         row = max(i for i, start in enumerate(starts) if start <= length)
         assert match_symbol(length - 3) == (257 + row, extra_bits[row], length - starts[row])
+
+
+def test_distance_symbols_are_those_of_the_table_in_rfc_1951():
+    starts = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073]
+    starts += [4097, 6145, 8193, 12289, 16385, 24577]
+    extra_bits = [0, 0, *(n for n in range(14) for _ in range(2))]
+    for distance in range(1, 32769):
+        row = max(i for i, start in enumerate(starts) if start <= distance)
+        assert distance_symbol(distance) == (row, extra_bits[row], distance - starts[row])

@@ -17,6 +17,7 @@ from unify.kernels import Pointer, Word, inner, kernel, pointer, signed, store_w
 MATCH, LONGEST, NUM_TOKENS = 256, 258, 512  # first match token; the longest match, in bytes; tokens
 TOKEN_BITS = 21  # at most, in the stream: 15 for the code, 5 for the length, 1 for the distance
 END, NUM_CODES, MAX_BITS = 256, 286, 15  # end-of-block symbol; literal and length symbols; longest code
+NUM_DISTANCES = 30  # symbols of distances
 NUM_LENGTH_CODES, MAX_LENGTH_BITS = 19, 7  # the code in which those codes' lengths are written
 LENGTH_ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15])
 
@@ -30,6 +31,15 @@ def match_symbol(k: int) -> tuple[int, int, int]:
     while k >> bits >= 8:
         bits += 1
     return 257 + 4 * bits + (k >> bits), bits, k & ((1 << bits) - 1)
+
+
+@inner
+def distance_symbol(distance: int) -> tuple[int, int, int]:
+    """Symbol, number of extra bits and their value of the distance of a match (RFC 1951, 3.2.5)."""
+    k, bits = distance - 1, 0
+    while k >> bits >= 4:
+        bits += 1
+    return 2 * bits + (k >> bits), bits, k & ((1 << bits) - 1)
 
 
 @inner
@@ -129,16 +139,23 @@ def shorten(lengths: Any, symbols: Any, extras: Any) -> int:
 
 
 @inner
-def describe(lengths: Any, values: Any, bits: Any) -> int:
-    """Head of a final block with dynamic codes (RFC 1951, 3.2.7) as `values` of `bits` each; how many."""
-    last = NUM_CODES
+def describe(lengths: Any, distances: Any, is_last: bool, values: Any, bits: Any) -> int:
+    """Head of a block with dynamic codes (RFC 1951, 3.2.7) as `values` of `bits` each; how many.
+
+    `lengths` and `distances`: the code lengths of literals and matches, and of distances.
+    """
+    last, last_distance = NUM_CODES, distances.size
     while lengths[last - 1] == 0:
         last -= 1
-    both = np.ones(last + 1, np.int64)  # and the one distance, in one bit
+    while distances[last_distance - 1] == 0:
+        last_distance -= 1
+    both = np.empty(last + last_distance, np.int64)
     for i in range(last):
         both[i] = lengths[i]
-    symbols = np.empty(last + 1, np.int64)
-    extras = np.empty(last + 1, np.int64)
+    for i in range(last_distance):
+        both[last + i] = distances[i]
+    symbols = np.empty(both.size, np.int64)
+    extras = np.empty(both.size, np.int64)
     num = shorten(both, symbols, extras)
     uses = np.zeros(NUM_LENGTH_CODES, np.int64)
     for i in range(num):
@@ -151,9 +168,9 @@ def describe(lengths: Any, values: Any, bits: Any) -> int:
     while own_lengths[LENGTH_ORDER[written - 1]] == 0:
         written -= 1
 
-    values[0], bits[0] = 0b101, 3  # final block, dynamic codes
+    values[0], bits[0] = 0b100 | is_last, 3  # dynamic codes
     values[1], bits[1] = last - 257, 5
-    values[2], bits[2] = 0, 5  # one distance code
+    values[2], bits[2] = last_distance - 1, 5
     values[3], bits[3] = written - 4, 4
     n = 4
     for i in range(written):
@@ -171,7 +188,7 @@ def describe(lengths: Any, values: Any, bits: Any) -> int:
 
 @inner
 def put(out: Pointer, at: int, word: Word, value: int, bits: int) -> tuple[int, Word]:
-    """Append `bits` <= 32 of `value` at bit `at`; `word` has the bits of its byte. The new two."""
+    """Append `bits` <= 56 of `value` at bit `at`; `word` has the bits of its byte. The new two."""
     word |= np.uint64(value) << np.uint64(at & 7)
     store_word(out, at >> 3, word)
     after = at + bits
@@ -201,7 +218,8 @@ def deflate_tokens(tokens: NDArray[np.uint16], out: NDArray[np.uint8]) -> int:
     at, word = 0, np.uint64(0)
     values = np.empty(4 + NUM_LENGTH_CODES + 2 * (NUM_CODES + 1), np.int64)
     bits = np.empty(values.size, np.int64)
-    for i in range(describe(lengths, values, bits)):
+    distances = np.ones(1, np.int64)  # the one distance, in one bit
+    for i in range(describe(lengths, distances, True, values, bits)):
         at, word = put(to, at, word, values[i], bits[i])
 
     # Each token's bits, and in the lowest five their number. The distance, always 1, is a 0 bit.

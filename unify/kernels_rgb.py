@@ -1,8 +1,4 @@
-"""Compiled loops for RGB PNGs: filters undone; pixels filled in; rows filtered, and turned to tokens.
-
-A photograph's residuals hardly repeat, so looking for matches costs most of the time of a compressor and gains
-a few percent. Here every residual is a literal token of `kernels_deflate`, but for runs of one value, which areas
-of one colour give.
+"""Compiled loops for RGB PNGs: rows filtered, filters undone, pixels filled in.
 
 *Scanlines* are (H, 3 W + 1) uint8, flat; column 0 is the filter type of the row.
 """
@@ -16,13 +12,11 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numpy.typing import NDArray
 
-from unify.kernels import ALL, BLOCK, ONE, Pointer, differ_64, inner, kernel, lowest_bit, pointer, signed, word
-from unify.kernels_deflate import LONGEST, MATCH
+from unify.kernels import inner, kernel, pointer, signed, word
 from unify.kernels_png import AVERAGE, PAETH, SUB, UP
 
 BYTES_PER_PIXEL = 3
 LANES = 32  # residuals that are computed at once
-SHORTEST = 3  # run that is worth a match
 
 _NARROW = ir.VectorType(ir.IntType(8), LANES)
 _WIDE = ir.VectorType(ir.IntType(16), LANES)
@@ -132,54 +126,6 @@ def unfilter_rgb(scanlines: NDArray[np.uint8], height: int, width: int, image: N
             left2 = (signed(lines[line + 2]) + guess_of(kind, left2, up2, upleft2)) & 255
             pixels[to], pixels[to + 1], pixels[to + 2] = left0, left1, left2
             upleft0, upleft1, upleft2 = up0, up1, up2
-
-
-@inner
-def end_of_run(data: Pointer, start: int, size: int) -> Any:
-    """The first index >= start of which the byte is not that before it, `size` if there is none."""
-    i = start
-    while i + BLOCK <= size:
-        step = lowest_bit(differ_64(data, i, i - 1))
-        i += step
-        if step < BLOCK:
-            return i
-    while i < size and data[i] == data[i - 1]:
-        i += 1
-    return i
-
-
-@kernel("i8(u1[::1], u2[::1])")
-def tokenize_runs(scanlines: NDArray[np.uint8], tokens: NDArray[np.uint16]) -> int:
-    """Bytes as tokens: each a literal, but for matches of distance 1. `tokens` has to be as long.
-
-    Returns how many tokens there are.
-    """
-    data, to = pointer(scanlines), pointer(tokens)
-    size, n = scanlines.size, 1
-    to[0] = data[0]
-    i = 1
-    while i < size:
-        first = min(BLOCK, size - i)  # the byte of this block from which on bytes are those before them
-        if first == BLOCK:
-            same = differ_64(data, i, i - 1) ^ ALL
-            first = lowest_bit(same & (same >> ONE) & (same >> (ONE + ONE)))
-        for k in range(first):
-            to[n + k] = data[i + k]
-        n += first
-        i += first
-        if first < BLOCK and i < size:
-            end = end_of_run(data, i, size)
-            length = end - i
-            while length >= SHORTEST:
-                match = min(length, LONGEST)
-                to[n] = MATCH + match - SHORTEST
-                n += 1
-                length -= match
-            for _ in range(length):
-                to[n] = data[end - 1]
-                n += 1
-            i = end
-    return n
 
 
 @kernel("void(u1[::1], u1[::1], u1[::1])")
