@@ -270,7 +270,7 @@ def test_without_the_training_side_a_model_cannot_be_swept(capfd, monkeypatch):
 def test_a_model_is_swept_by_the_training_side(tmp_path, monkeypatch):
     artifact, asked = fake_version(), []
 
-    def evidence_of(model, found, *, split, advance):
+    def evidence_of(model, found, *, split, classes, advance):
         asked.append((model, found, split))
         advance(6, 0)
         evidence = Evidence.of_taxonomy(artifact.taxonomy, {"checkpoint": "1f", "data": "2e"})

@@ -8,10 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-from trainers import checkpoint, evaluate, metrics  # noqa: E402
+from trainers import checkpoint, evaluate, metrics, views  # noqa: E402
 from trainers.checkpoint import Checkpoint  # noqa: E402
 from trainers.data import Samples, normalized  # noqa: E402
-from trainers.evaluate import Views, confusion_of, logits_of  # noqa: E402
+from trainers.evaluate import confusion_of  # noqa: E402
+from trainers.views import Views, logits_of  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
 from unify.index import build_index  # noqa: E402
@@ -210,21 +211,21 @@ def test_one_view_is_the_net():
     assert torch.equal(logits_of(net, IMAGE, (21, 34), Views()), net(normalized(IMAGE[None]))[0])
 
 
-@pytest.mark.parametrize("views", [Views(window=10), Views(window=16, stride=5), Views(flip=True), Views(window=50)])
-def test_views_of_a_net_that_looks_at_points_are_one(views):
+@pytest.mark.parametrize("how", [Views(window=10), Views(window=16, stride=5), Views(flip=True), Views(window=50)])
+def test_views_of_a_net_that_looks_at_points_are_one(how):
     net = Points()
     one = logits_of(net, IMAGE, (21, 34), Views())
     net.sizes.clear()
-    assert torch.allclose(logits_of(net, IMAGE, (21, 34), views), one, atol=1e-5)
-    if views.window in (10, 16):
-        assert set(net.sizes) == {(views.window, views.window)} and len(net.sizes) > 4
+    assert torch.allclose(logits_of(net, IMAGE, (21, 34), how), one, atol=1e-5)
+    if how.window in (10, 16):
+        assert set(net.sizes) == {(how.window, how.window)} and len(net.sizes) > 4
 
 
 def test_windows_cover_all_and_end_with_the_image():
     for size in range(1, 60):
         for window in range(1, 20):
             for stride in range(1, window + 1):
-                starts = evaluate._starts(size, window, stride)
+                starts = views.starts(size, window, stride)
                 seen = {at + i for at in starts for i in range(window)}
                 assert seen >= set(range(size)) and starts == sorted(set(starts))
                 assert starts[-1] == max(0, size - window)

@@ -1,124 +1,42 @@
 """How good a net is: one confusion matrix over a split, void left out, and ratios of its sums.
 
-A net answers at the size of its input; logits are brought to the size of the label (bilinear), and the class with
-the highest logit is the answer. Views of one image (mirrored, at other scales) are averaged as logits, windows as
-logits where they overlap: sums of saturated sigmoids would tie.
+Of an image, the class with the highest logit is the answer (`trainers.views`: how the net is shown it).
 
 Which classes an answer is chosen from: those that the image's source annotates ("source"), as a net of many
 datasets is scored on each dataset's own classes, or all of the space ("all").
+
+Means of IoU: mIoU over all classes; mIoU* over those most prone to bias and mIoU† over the rarest, of the DropClass
+supplement (Chu, Kim and Han, NeurIPS 2021). An absent class, neither in the truth nor predicted, is passed over
+("skip", as cityscapesScripts has it) or counts as 0 ("zero", as the code of UniSeg has it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers import metrics
-from trainers.data import Sample, Samples, normalized
-from unify.errors import Problem, UnifyError, error
+from trainers.data import Sample, Samples
+from trainers.metrics import Absent
+from trainers.views import WHOLE, Views, logits_of
+from unify.errors import error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
     from unify.index import Index
     from unify.projection import Projection
+    from unify.report.prediction import Prediction
+    from unify.spaces import LabelSpace
 
 Advance = Callable[[int, int], None]
 Answers = Literal["source", "all"]
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """How an image is shown to the net.
-
-    short_side: pixels that its shorter side is brought to; 0 leaves it. scales: factors on that; several are
-    averaged. flip: the mirrored image too. window: side of square windows, pixels, `stride` apart (0: two thirds of
-    a window); 0 shows the image whole.
-    """
-
-    short_side: int = 0
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    window: int = 0
-    stride: int = 0
-
-    def __post_init__(self) -> None:
-        faults = []
-        if min(self.short_side, self.window, self.stride) < 0:
-            faults.append("sizes are at least 0")
-        if not self.scales or not all(0 < s <= 16 for s in self.scales):
-            faults.append("scales are above 0 and at most 16")
-        if self.window and self.stride > self.window:
-            faults.append(f"windows of {self.window} that are {self.stride} apart leave gaps")
-        if faults:
-            raise UnifyError(*(Problem("usage", "views", what, "correct it") for what in faults))
-
-
-# --- Logits -------------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def logits_of(net: nn.Module, image_chw: Tensor, size_hw: tuple[int, int], views: Views, bf16: bool = False) -> Tensor:
-    """(K, H, W) float32: the mean over all views, at `size_hw`. `image_chw`: uint8 RGB, on the net's device."""
-    image = normalized(image_chw[None])
-    height, width = image.shape[2:]
-    base = views.short_side / min(height, width) if views.short_side else 1.0
-    total: Tensor | None = None
-    for scale in views.scales:
-        size = max(1, round(height * base * scale)), max(1, round(width * base * scale))
-        shown = image if size == (height, width) else _resized(image, size)
-        for mirrored in (False, True) if views.flip else (False,):
-            logits = _windowed(net, shown.flip(3) if mirrored else shown, views, bf16)
-            logits = logits.flip(3) if mirrored else logits
-            logits = logits if tuple(logits.shape[2:]) == tuple(size_hw) else _resized(logits, size_hw)
-            total = logits if total is None else total + logits
-    assert total is not None
-    return (total / (len(views.scales) * (2 if views.flip else 1)))[0]
-
-
-def _resized(x_bchw: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    shrinking = x_bchw.shape[1] == 3 and size_hw[0] < x_bchw.shape[2]  # images alone: logits keep their peaks
-    return F.interpolate(x_bchw, size_hw, mode="bilinear", align_corners=False, antialias=shrinking)
-
-
-def _windowed(net: nn.Module, image_bchw: Tensor, views: Views, bf16: bool) -> Tensor:
-    """(1, K, H, W) float32 at the image's size."""
-
-    def run(part: Tensor) -> Tensor:
-        with torch.autocast(part.device.type, torch.bfloat16, enabled=bf16):
-            logits: Tensor = net(part).float()
-            return logits
-
-    height, width = image_bchw.shape[2:]
-    window = views.window
-    if not window or (height <= window and width <= window):
-        return run(image_bchw)
-    stride = views.stride or max(1, window * 2 // 3)
-    total: Tensor | None = None
-    count = torch.zeros(1, 1, height, width, device=image_bchw.device)
-    for top in _starts(height, window, stride):
-        for left in _starts(width, window, stride):
-            here = (slice(None), slice(None), slice(top, top + window), slice(left, left + window))
-            logits = run(image_bchw[here])
-            if total is None:
-                total = logits.new_zeros(1, logits.shape[1], height, width)
-            total[here] += logits
-            count[here] += 1
-    assert total is not None
-    return total / count
-
-
-def _starts(size: int, window: int, stride: int) -> list[int]:
-    """Where windows begin; the last one ends with the image."""
-    last = max(0, size - window)
-    return [*range(0, last, stride), last]
 
 
 # --- A split ------------------------------------------------------------------------------------------------
@@ -133,9 +51,12 @@ def rows_of(index: Index, split: str, most: int = 0) -> NDArray[np.int64]:
     if not len(rows):
         known = ", ".join(sorted({shard.split for shard in index.shards})) or "none"
         raise error("usage", index.versions[0].path, f"has no image in split '{split}'", f"there is {known}")
-    if most and len(rows) > most:
-        rows = rows[np.arange(most) * len(rows) // most]
-    return rows
+    return spread(rows, most) if most else rows
+
+
+def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of them, evenly."""
+    return rows[np.arange(most) * len(rows) // most] if len(rows) > most else rows
 
 
 def samples_in(samples: Samples, rows: NDArray[np.int64]) -> Iterator[Sample]:
@@ -143,17 +64,28 @@ def samples_in(samples: Samples, rows: NDArray[np.int64]) -> Iterator[Sample]:
         yield samples[row]
 
 
+class Answered(NamedTuple):
+    """An image and what a net says of it. logits_khw: of the net's own classes, at the label's size.
+    answer_hw, truth_hw: uint8, of the classes that are scored; void in the truth where nothing is."""
+
+    sample: Sample
+    logits_khw: Tensor
+    answer_hw: NDArray[np.uint8]
+    truth_hw: NDArray[np.uint8]
+
+
 def confusion_of(
     net: nn.Module,
     samples: Samples,
     rows: NDArray[np.int64],
     *,
-    views: Views = Views(),
+    views: Views = WHOLE,
     projection: Projection | None = None,
     how: Literal["max", "sum"] = "max",
     activation: str = "sigmoid",
     answers: Answers = "source",
     bf16: bool = False,
+    watch: Callable[[Answered], None] = lambda answered: None,
     advance: Advance = lambda images, size: None,
 ) -> dict[str, NDArray[np.int64]]:
     """Source → (T, T) int64 confusion matrix, rows the truth, over these rows of whole, unaltered images.
@@ -161,8 +93,9 @@ def confusion_of(
     `projection`: from the net's classes to those of the labels; None where they are the same. `how` and
     `activation`: "sum" adds the probabilities of a class's members, "max" takes the greatest logit.
     Pixels of void, of sets of classes, and of classes that the projection leaves without a counterpart are left out.
+    `watch` sees every image, before `advance(1, 0)`.
     """
-    device = next(net.parameters()).device
+    device = device_of(net)
     was_training = net.training
     net.eval()
     num_classes, num_sets = len(samples.index.classes), len(samples.members)
@@ -175,18 +108,20 @@ def confusion_of(
             label_hw = sample.label_hw.numpy()
             size_hw = (label_hw.shape[0], label_hw.shape[1])
             logits_khw = logits_of(net, sample.image_chw.to(device), size_hw, views, bf16)
+            scores_thw = logits_khw
             if projection is not None:
-                logits_khw = projected(logits_khw, projection, how, activation)
+                scores_thw = projected(logits_khw, projection, how, activation)
             if answers == "source":
                 id_a = sample.allowed_k.nonzero().flatten().to(device)
-                answer = id_a[logits_khw[id_a].argmax(0)]
+                answer = id_a[scores_thw[id_a].argmax(0)]
             else:
-                answer = logits_khw.argmax(0)
+                answer = scores_thw.argmax(0)
             answer_hw = answer.to(torch.uint8).cpu().numpy()
             truth_hw = np.where(unscored[label_hw], metrics.VOID, label_hw).astype(np.uint8)
             found = metrics.confusion_matrix(answer_hw, truth_hw, num_classes, num_sets=num_sets)
             source = samples.sources[sample.source]
             counts[source] = counts[source] + found if source in counts else found
+            watch(Answered(sample, logits_khw, answer_hw, truth_hw))
             advance(1, 0)
     finally:
         net.train(was_training)
@@ -208,10 +143,48 @@ def projected(logits_khw: Tensor, projection: Projection, how: str, activation: 
     return torch.stack(columns)
 
 
-def ratios(confusion: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    """{"miou", "iou": {class: value or None}, "pixel_accuracy", "frequency_weighted_iou"}: None for NaN."""
+def device_of(net: nn.Module) -> torch.device:
+    """Where a net is, by its first parameter or buffer."""
+    for tensor in (*net.parameters(), *net.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+# --- Ratios -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Which classes means of IoU are over.
+
+    absent: what becomes of absent classes. vulnerable, rare: names of the classes of mIoU* and mIoU†; without any
+    there is no such mean. of_source: source -> the classes that count in it; all without it. Only "zero" looks at it:
+    a class that no source annotates is not one that was missed.
+    """
+
+    absent: Absent = "skip"
+    vulnerable: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    of_source: Mapping[str, tuple[str, ...]] | None = None
+
+
+def ratios(
+    confusion: NDArray[np.int64], classes: Sequence[str], means: Means = Means(), counted: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """{"miou", "iou": {class: value or None}, "pixel_accuracy", "frequency_weighted_iou"}, and, where `means` has
+    their classes, "miou_star" and "miou_dagger": None for NaN. `counted`: classes that means are over; None for all.
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    within = set(classes if counted is None else counted)
+
+    def mean(names: Sequence[str]) -> float | None:
+        ids = [place[name] for name in names if name in within]
+        return _number(metrics.mean_iou(confusion, ids, absent=means.absent))
+
+    named = {"miou_star": means.vulnerable, "miou_dagger": means.rare}
     return {
-        "miou": _number(metrics.mean_iou(confusion)),
+        "miou": mean(classes),
+        **{key: mean(names) for key, names in named.items() if names},
         "iou": {name: _number(v) for name, v in zip(classes, metrics.class_iou(confusion).tolist(), strict=True)},
         "pixel_accuracy": _number(metrics.pixel_accuracy(confusion)),
         "frequency_weighted_iou": _number(metrics.frequency_weighted_iou(confusion)),
@@ -222,11 +195,20 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def report(counts: dict[str, NDArray[np.int64]], classes: Sequence[str]) -> dict[str, Any]:
+def report(counts: dict[str, NDArray[np.int64]], classes: Sequence[str], means: Means = Means()) -> dict[str, Any]:
     """`ratios` of all sources together, the matrix, and the mIoU of each source."""
     total = np.sum(list(counts.values()), axis=0)
-    sources = {name: {"miou": ratios(c, classes)["miou"], "pixels": int(c.sum())} for name, c in sorted(counts.items())}
-    return {**ratios(total, classes), "sources": sources, "confusion": total.tolist()}
+    counted = _counted(means, counts, classes)
+    found = {name: ratios(c, classes, means, counted[name]) for name, c in sorted(counts.items())}
+    sources = {name: {"miou": found[name]["miou"], "pixels": int(c.sum())} for name, c in sorted(counts.items())}
+    every = {name for names in counted.values() for name in names}
+    return {**ratios(total, classes, means, every), "sources": sources, "confusion": total.tolist()}
+
+
+def _counted(means: Means, sources: Iterable[str], classes: Sequence[str]) -> dict[str, set[str]]:
+    if means.absent == "skip" or means.of_source is None:
+        return {source: set(classes) for source in sources}
+    return {source: set(means.of_source[source]) for source in sources}
 
 
 # --- A checkpoint -------------------------------------------------------------------------------------------
@@ -238,13 +220,20 @@ def evaluate(
     *,
     split: str = "val",
     space: str | None = None,
-    views: Views = Views(),
+    classes: str | None = None,
+    views: Views = WHOLE,
     relations: Path | None = None,
     how: Literal["max", "sum"] = "max",
     answers: Answers = "source",
+    absent: Absent = "skip",
+    vulnerable: Sequence[str] = (),
+    rare_by: Literal["images", "pixels"] = "images",
     device: str = "auto",
     bf16: bool = False,
     images: int = 0,
+    pictures: int = 0,
+    multi: Sequence[str] | None = None,
+    show: Callable[[Prediction], None] = lambda prediction: None,
     advance: Advance = lambda images, size: None,
 ) -> dict[str, Any]:
     """Score the checkpoint at `path` on a split of a version.
@@ -254,53 +243,73 @@ def evaluate(
 
     Args:
         space: has to be that of the labels; to say it is a check.
+        classes: of a net of other people (`trainers.foreign.open_net`).
+        vulnerable: names of the classes of mIoU*. mIoU† is over the rarer half of the version's train split, by
+            `rare_by`.
         images: at most so many, spread over the split; 0 for all.
+        pictures: `show` gets so many of these images, spread over them, with what the net says.
+        multi: of these pictures, which of these classes light up besides what was asked for; () for any, None for no
+            such thing (`trainers.lit`).
 
     Returns:
         {"miou", "iou": {class: value or None}, "confusion": T rows, "pixel_accuracy", "frequency_weighted_iou",
+        "miou_star" and "miou_dagger" if there are classes for them, "vulnerable" and "rare": these classes, "absent",
         "sources": {name: {"miou", "pixels"}}, "space", "split", "images", "without": classes without a counterpart,
         "checkpoint", "data": digests, "step", "method", "answers"}.
 
     Raises:
-        UnifyError: what `checkpoint.load` raises; usage (2) for a split or space that is not there; bad-artifact
+        UnifyError: what `open_net` raises; usage (2) for a split, space or classes that are not there; bad-artifact
             (65) for a checkpoint of other classes under the same name of a space.
     """
-    from trainers import checkpoint as files
-    from trainers.methods import method_named
+    from trainers.foreign import open_net
+    from trainers.lit import prediction_of
+    from unify.classlists import of_space, rarer
     from unify.index import build_index
-    from unify.spaces import parse_space, resolve
+    from unify.spaces import resolve
 
-    loaded = files.load(path)
     target = artifact.taxonomy.space
     if space is not None and resolve(space) != target.name:
         fix = f"convert it first: unify convert {artifact.path} --space {space}"
         raise error("usage", artifact.path, f"has labels in {target.name}, not in {space}", fix)
-    source = parse_space(loaded.space, str(loaded.path))
+    of_space(tuple(vulnerable), target, "--vulnerable")
+    samples = Samples(build_index([artifact]), None)
+    rows = rows_of(samples.index, split, images)
+    opened = open_net(path, classes=classes, target=target, device=device_named(device))
+    loaded, source = opened.checkpoint, opened.space
     if source.name == target.name:
         loaded.refuse_other_classes(target.names, f"{artifact.manifest.name} {artifact.manifest.version}")
+    of_space(tuple(multi or ()), source, "--multi")
     projection = None
     if source.names != target.names or relations is not None:
         projection = _projection(source, target, relations)
         if not projection.scored:
             what = f"answers in {source.name}, where no class of {target.name} has a counterpart"
             raise error("usage", loaded.path or "", what, "convert the version, or take another checkpoint")
-    samples = Samples(build_index([artifact]), None)
-    rows = rows_of(samples.index, split, images)
-    net = files.net_of(loaded, device_named(device))
+    shown = set(spread(rows, pictures).tolist()) if pictures else set()
+
+    def watch(answered: Answered) -> None:
+        if answered.sample.row in shown:
+            show(prediction_of(answered, samples, target, source, projection, opened.activation, multi))
+
     counts = confusion_of(
-        net,
+        opened.net,
         samples,
         rows,
         views=views,
         projection=projection,
         how=how,
-        activation=method_named(loaded.method).activation,
+        activation=opened.activation,
         answers=answers,
         bf16=bf16,
+        watch=watch,
         advance=advance,
     )
+    means = Means(absent, tuple(vulnerable), rarer(artifact, rare_by), _scored(artifact, projection))
     return {
-        **report(counts, target.names),
+        **report(counts, target.names, means),
+        "vulnerable": list(means.vulnerable),
+        "rare": list(means.rare),
+        "absent": absent,
         "space": target.name,
         "split": split,
         "images": len(rows),
@@ -313,7 +322,17 @@ def evaluate(
     }
 
 
-def _projection(source: Any, target: Any, relations: Path | None) -> Projection:
+def _scored(artifact: Artifact, projection: Projection | None) -> dict[str, tuple[str, ...]]:
+    """Source -> the classes that it annotates and the net can answer."""
+    taxonomy = artifact.taxonomy
+    can = taxonomy.space.names if projection is None else projection.scored
+    return {
+        source: tuple(n for n, is_there in zip(taxonomy.space.names, mask, strict=True) if is_there and n in can)
+        for source, mask in zip(taxonomy.sources, taxonomy.null_mask, strict=True)
+    }
+
+
+def _projection(source: LabelSpace, target: LabelSpace, relations: Path | None) -> Projection:
     from unify.projection import by_name, from_graph
 
     if relations is None:

@@ -97,7 +97,7 @@ def mean_iou(confusion: Confusion, classes: Sequence[int] | None = None, *, abse
     """Mean IoU over `classes`, or all: mIoU; over the classes most prone to bias mIoU*, over the rarest mIoU†.
 
     mIoU* and mIoU† are those of the DropClass supplement (Chu, Kim and Han, NeurIPS 2021); which classes they are of
-    comes from elsewhere: `unify.stats.rarer_half` gives those of mIoU†.
+    comes from elsewhere (`unify.classlists`). Summed in the order of classes, as cityscapesScripts does it.
 
     `absent`: what becomes of absent classes. "skip", as cityscapesScripts does it, or "zero", as the code of UniSeg
     (Kim et al., ECCV 2022) does. NaN without a class that counts.
@@ -107,7 +107,9 @@ def mean_iou(confusion: Confusion, classes: Sequence[int] | None = None, *, abse
     if absent == "zero":
         chosen = np.nan_to_num(chosen)
     counted = chosen[~np.isnan(chosen)]
-    return float(counted.mean()) if len(counted) else float("nan")
+    if not len(counted):
+        return float("nan")
+    return float(np.cumsum(counted)[-1] / len(counted))  # one after the other: neither mean() nor sum() does that
 
 
 def frequency_weighted_iou(confusion: Confusion) -> float:

@@ -6,7 +6,9 @@ device the net is on.
 
 Scores are cosines in -1..1: logits over the scale of the cosine classifier. Nets without one have no cosines; there
 2 sigmoid(logit) - 1 is taken, which is in the same range and rises with the logit. Thresholds of the paper's rule
-mean nothing on that scale; its comparison with the own class does.
+mean nothing on that scale; its comparison with the own class does. So it is with nets of other people, whatever they
+end in. Where such a net answers in another space, a class has the logit of the net's class of its name
+(`unify.projection.by_name`); one that the net does not know never lights up.
 """
 
 from __future__ import annotations
@@ -20,14 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainers.checkpoint import Checkpoint, load, net_of
+from trainers.checkpoint import Checkpoint
 from trainers.data import Samples, normalized
-from trainers.evaluate import device_named, rows_of
+from trainers.evaluate import device_named, device_of, rows_of
+from trainers.metrics import VOID
 from trainers.ops.cosine import CosineClassifier
+from unify.errors import error
 from unify.relations import Evidence, fold_of
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
+    from unify.projection import Projection
+    from unify.spaces import LabelSpace
 
 Advance = Callable[[int, int], None]
 #: Pixels whose logits are in float64 at a time: on a CPU a few thousand, which stay in a core's cache.
@@ -43,19 +49,42 @@ def evidence_of(
     split: str = "train",
     advance: Advance = lambda images, size: None,
     device: str = "auto",
+    classes: str | None = None,
 ) -> Evidence:
     """Evidence of the checkpoint at `model` over a split of a version, for all of its sources and classes.
 
     `made_from`: "checkpoint" (BLAKE3 of the file), "data" (the artifact's digest). `advance(1, 0)` after each image.
+    `classes`: of a net of other people (`trainers.foreign.open_net`).
 
     Raises:
-        UnifyError: what `trainers.checkpoint.load` raises; bad-artifact (65) for a checkpoint of other classes;
-            usage (2) for a split that is not there.
+        UnifyError: what `open_net` raises; bad-artifact (65) for a checkpoint of our own of other classes; usage (2)
+            for a split that is not there, and for a net that knows no class of one of the sources.
     """
-    loaded = load(model)
+    from trainers.foreign import Projected, open_net
+
+    space = artifact.taxonomy.space
+    opened = open_net(model, classes=classes, target=space, device=device_named(device))
+    net = opened.net
+    if not opened.is_foreign:
+        what = f"{artifact.manifest.name} {artifact.manifest.version}"
+        opened.checkpoint.refuse_other_classes(space.names, what)
+    elif opened.space.names != space.names:
+        net = Projected(net, _by_name(opened.space, artifact, model))
+    return sweep(opened.checkpoint, net, artifact, split=split, advance=advance)
+
+
+def _by_name(source: LabelSpace, artifact: Artifact, model: Path) -> Projection:
+    from unify.projection import by_name
+
     taxonomy = artifact.taxonomy
-    loaded.refuse_other_classes(taxonomy.space.names, f"{artifact.manifest.name} {artifact.manifest.version}")
-    return sweep(loaded, net_of(loaded, device_named(device)), artifact, split=split, advance=advance)
+    said = by_name(source, taxonomy.space)
+    is_known = np.array([bool(members) for members in said.members.values()])
+    known = (taxonomy.null_mask & is_known).any(1)
+    strangers = [name for name, is_one in zip(taxonomy.sources, known, strict=True) if not is_one]
+    if strangers:
+        what = f"knows no class of {', '.join(strangers)} by its name"
+        raise error("usage", model, what, "name its classes as the version does: --classes names.txt")
+    return said
 
 
 @torch.inference_mode()
@@ -67,12 +96,16 @@ def sweep(
 
     evidence = Evidence.of_taxonomy(artifact.taxonomy, {"checkpoint": loaded.file_digest, "data": artifact.digest})
     samples = Samples(build_index([artifact]), None)
-    device = next(net.parameters()).device
+    device = device_of(net)
     annotated_sk = torch.from_numpy(evidence.annotated).to(device)
     scale = cosine_scale(net)
     folds = len(evidence.pixels)
     for row in rows_of(samples.index, split).tolist():
         sample = samples[row]
+        if len(odd := odd_codes(sample.label_hw, samples)):
+            where = f"{samples.index.file_of(row)[0]}: {samples.index.sample_id[row]}"
+            what = f"has labels of no class, such as {int(odd[0])}"
+            raise error("unknown-id", where, what, "run `unify verify`, then build it again")
         source = samples.sources[sample.source]
         known_k = annotated_sk[evidence.sources.index(source)]
         logits_khw = net(normalized(sample.image_chw[None].to(device)))[0].float()
@@ -80,6 +113,12 @@ def sweep(
         evidence = evidence.add_sums(source, fold_of(str(samples.index.sample_id[row]), folds), *sums)
         advance(1, 0)
     return evidence
+
+
+def odd_codes(label_hw: Tensor, samples: Samples) -> Tensor:
+    """The codes that are no class, no set and not void."""
+    codes: Tensor = torch.unique(label_hw)
+    return codes[(codes >= len(samples.index.classes) + len(samples.members)) & (codes != VOID)]
 
 
 def cosine_scale(net: nn.Module) -> float | None:

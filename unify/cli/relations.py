@@ -34,6 +34,9 @@ class _Relations(click.Group):
 @click.group("relations", cls=_Relations, invoke_without_command=True)
 @click.option("--from-model", "model", type=click.Path(path_type=Path), help="A checkpoint, to be swept over --data.")
 @click.option("--data", metavar="PATH", help="The version that it sees: a folder, or a name below --root.")
+@click.option(
+    "--classes", metavar="FILE", help="Names of the classes of a net of other people: a file, or a label space."
+)
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
 @click.option("--split", default="train", show_default=True, help="The split of --data.")
 @click.option(
@@ -57,6 +60,7 @@ def relations(
     ctx: click.Context,
     model: Path | None,
     data: str | None,
+    classes: str | None,
     root: str,
     split: str,
     stats: Path | None,
@@ -72,9 +76,13 @@ def relations(
     and, per name in "datasets", "pixels" and "mean_cosine" (a row per label, a column per class; null where
     the dataset lacks the label). The result is a version: edges, nodes, evidence, graph, picture, table.
 
+    The net may be of other people: a folder that transformers saved, or a file of TorchScript or torch.export
+    with --classes. Classes are matched by name.
+
     \b
     Example:
       unify relations --from-model ckpt.pt --data cibm-union70 -o out/relations
+      unify relations --from-model theirs.pt2 --classes names.txt --data cibm-union70 -o out/relations
       unify relations --from-stats stats.json --rule paper -o out/relations
       unify relations out/relations
     """
@@ -88,6 +96,8 @@ def relations(
         raise click.UsageError("Give just one of --from-model and --from-stats, or the DIR of relations to show.")
     if (model is None) != (data is None):
         raise click.UsageError("--from-model and --data go together.")
+    if classes is not None and model is None:
+        raise click.UsageError("--classes goes with --from-model.")
     from unify.relation_stats import read_stats
 
     taxonomy: Taxonomy | None = None
@@ -95,7 +105,7 @@ def relations(
         evidence = read_stats(stats)
     else:
         assert model is not None and data is not None
-        evidence, taxonomy = _sweep(model, data, root, split, quiet=as_json)
+        evidence, taxonomy = _sweep(model, data, classes, root, split, quiet=as_json)
     found = _learn(evidence, rule, tau, threshold, taxonomy)
     path, note = None, ""
     if out is not None:
@@ -112,8 +122,10 @@ def relations(
         click.echo(f"\n{note}")
 
 
-def _sweep(model: Path, data: str, root: str, split: str, quiet: bool) -> tuple[Evidence, Taxonomy]:
-    """One sweep of a checkpoint, by `trainers.sweep.evidence_of(model, artifact, split=, advance=)`.
+def _sweep(
+    model: Path, data: str, classes: str | None, root: str, split: str, quiet: bool
+) -> tuple[Evidence, Taxonomy]:
+    """One sweep of a checkpoint, by `trainers.sweep.evidence_of(model, artifact, split=, classes=, advance=)`.
 
     It gives an `unify.relations.Evidence` for the sources and the space of the artifact, made_from with
     "checkpoint" (BLAKE3 of the file) and "data" (the artifact's digest), and calls advance(images, bytes). It
@@ -134,7 +146,7 @@ def _sweep(model: Path, data: str, root: str, split: str, quiet: bool) -> tuple[
         raise error("usage", "--from-model", f"needs the training side, which cannot be imported ({e})", fix) from e
     images = sum(source["splits"].get(split, 0) for source in artifact.manifest.sources.values())
     with progress("sweep", images, quiet=quiet) as advance:
-        evidence: Evidence = sweep.evidence_of(model, artifact, split=split, advance=advance)
+        evidence: Evidence = sweep.evidence_of(model, artifact, split=split, classes=classes, advance=advance)
     return evidence, artifact.taxonomy
 
 
