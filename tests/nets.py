@@ -29,6 +29,11 @@ class Net(nn.Module):
         logits = F.interpolate(logits, images_bchw.shape[2:], mode="bilinear", align_corners=False)
         return (logits, None) if auxiliary else logits
 
+    def outputs(self, images_bchw: torch.Tensor):
+        maps = [self.backbone(images_bchw)]
+        logits = F.interpolate(self.head(maps[0]), images_bchw.shape[2:], mode="bilinear", align_corners=False)
+        return logits, None, maps
+
     def backbone_parameters(self):
         return self.backbone.parameters()
 

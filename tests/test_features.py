@@ -33,6 +33,7 @@ def reference(options):
             "centroid_y": d.List(d.Value("int32")),
             "centroid_x": d.List(d.Value("int32")),
         },
+        **{f"cpp-{scale}": {f"cpp_{scale}": d.Image()} for scale in (2, 4, 8, 16, 32)},
         "erased": {"erased": d.Image()},
         "instances": {"instance": d.Image(), "instance_count": d.List(d.Value("int64"))},
         "native": {"label_source": d.Image()},
@@ -42,7 +43,7 @@ def reference(options):
     return d.Features(features)
 
 
-OPTIONS = [(), ("native",), ("centroids",), ("instances",), ("erased",), tuple(sorted(OPTIONAL))]
+OPTIONS = [(), ("native",), ("centroids",), ("instances",), ("erased",), ("cpp-4", "cpp-8"), tuple(sorted(OPTIONAL))]
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -9,7 +9,7 @@ import yaml
 
 from unify import __version__
 from unify.centroids import TILE_PX
-from unify.features import card_features, columns
+from unify.features import CPP_SCALES, card_features, columns
 from unify.licences import hub_licence, notice
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ _COLUMN_TEXT = {
     "centroid_class": "per tile of {tile}x{tile} pixels, row by row, the classes in it",
     "centroid_y": "and the mean row of each one's pixels in that tile, in pixels of the whole image",
     "centroid_x": "and their mean column",
+    **{
+        f"cpp_{s}": f"gray PNG: pixels of each code of the label in each cell of {s}x{s}, codes as in `pixel_count`, "
+        "a map below the other; null where all is void"
+        for s in CPP_SCALES
+    },
     "instance": "16-bit gray PNG of the source's own instance values; null where it does not tell things apart",
     "instance_count": "distinct instances per class, as `pixel_count`; null without `instance`",
     "label_source": "8-bit gray PNG; pixel = the source's own id",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unify import centroids, codecs, instances
+from unify import centroids, codecs, cpp, instances
 from unify.artifact import Artifact
 from unify.commit import Job
 from unify.derive import Record, Step, Task, derivation, samples_of
@@ -49,7 +49,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Relabel:
-    """The row function of a conversion. Instances are counted anew, and centroids taken anew, where there are any."""
+    """The row function of a conversion. Instances, centroids and pooled labels are taken anew where there are any."""
 
     routes: Mapping[str, Route]  # by source
     codes: int  # classes and sets of the new space
@@ -66,10 +66,13 @@ class Relabel:
         instance = optional.get(instances.COLUMN)
         if isinstance(instance, bytes):
             optional[instances.COUNT] = self._count_instances(source, instance, height * width)
-        if centroids.COLUMNS[0] in optional:
-            ids_hw = codecs.read_label(data, max_pixels=height * width).astype(np.uint8, copy=False)
-            optional |= centroids.centroids(ids_hw, route.table, self.classes).columns()
         count = count_codes(counts, route.table, self.codes)
+        scales = cpp.scales_in(optional)
+        if centroids.COLUMNS[0] in optional or scales:
+            ids_hw = codecs.read_label(data, max_pixels=height * width).astype(np.uint8, copy=False)
+            if centroids.COLUMNS[0] in optional:
+                optional |= centroids.centroids(ids_hw, route.table, self.classes).columns()
+            optional |= cpp.stacked(ids_hw, route.table, count, scales)
         return dataclasses.replace(record, label=png, pixel_count=count, optional=optional)
 
     def _count_instances(self, source: str, png: bytes, max_pixels: int) -> tuple[int, ...]:

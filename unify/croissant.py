@@ -20,7 +20,7 @@ from typing import Any
 
 from unify.artifact import Artifact
 from unify.errors import error
-from unify.features import columns
+from unify.features import CPP_SCALES, columns
 from unify.licences import licence_of
 from unify.manifest import FILE
 from unify.sources import SOURCES, Source
@@ -88,6 +88,11 @@ _TEXTS = {
     "centroid_class": "Of each tile, row by row, the ids of the classes in it.",
     "centroid_y": "The mean row of the pixels of each class of `centroid_class` in its tile.",
     "centroid_x": "And their mean column.",
+    **{
+        f"cpp_{s}": f"Gray PNG: pixels of each code of the label in each cell of {s}x{s} pixels, codes in the order of "
+        "`pixel_count`, a map below the other; null where all is void."
+        for s in CPP_SCALES
+    },
     "instance": "16-bit gray PNG of the source's own instance values; null where it does not tell things apart.",
     "instance_count": "Instances of each class, as `pixel_count`; null without `instance`.",
     "erased": "8-bit gray PNG; 255 where the image was filled in, 0 elsewhere.",

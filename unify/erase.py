@@ -21,7 +21,7 @@ import pyarrow as pa
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from unify import codecs
+from unify import codecs, cpp
 from unify.artifact import Artifact
 from unify.centroids import COLUMNS as CENTROIDS
 from unify.codecs_rgb import encode_rgb, read_rgb
@@ -108,6 +108,9 @@ class Erase:
         counts = [0 if i in self.ids else n for i, n in enumerate(record.pixel_count)]
         counts[-1] += sum(record.pixel_count[i] for i in self.ids)
         optional = {**record.optional, **self._other_centroids(record)}
+        if scales := cpp.scales_in(optional):
+            ids_hw = codecs.read_label(record.label, max_pixels=height * width).astype(np.uint8, copy=False)
+            optional |= cpp.stacked(ids_hw, table, counts, scales)
         return dataclasses.replace(record, label=png, pixel_count=tuple(counts), optional=optional)
 
     def _other_centroids(self, record: Record) -> dict[str, Cell]:

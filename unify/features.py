@@ -25,6 +25,8 @@ COLUMNS = {
     "classes": "classes",  # classes present, in id order
     "pixel_count": "int64s",  # pixels per code; void last
 }
+#: Sides of the cells of pooled labels that a version can store, pixels (`unify.cpp`).
+CPP_SCALES = (2, 4, 8, 16, 32)
 #: Optional columns, by the option that adds them.
 OPTIONAL = {
     "centroids": {  # of each tile and class in it: which class, and the mean position of its pixels
@@ -32,6 +34,8 @@ OPTIONAL = {
         "centroid_y": "int32s",
         "centroid_x": "int32s",
     },
+    # gray PNG: pixels of each code present in each cell of s x s, a map below the other; null where all is void
+    **{f"cpp-{scale}": {f"cpp_{scale}": "image"} for scale in CPP_SCALES},
     "erased": {"erased": "image"},  # 8-bit gray PNG: 255 where the image was filled in, else 0
     "instances": {  # both null where the source does not tell things apart
         "instance": "image",  # 16-bit gray PNG of the source's own values

@@ -19,7 +19,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from unify import codecs
+from unify import codecs, cpp
 from unify.centroids import centroids
 from unify.errors import Problem, UnifyError, error
 from unify.instances import (
@@ -225,7 +225,9 @@ class _Label:
 def _convert(task: Task, data: bytes) -> _Label:
     """A label file's bytes to the target space; counts in the same pass."""
     options, optional = task.target.options, dict[str, Cell]()
-    if task.release.label in ("gray", "palette") and not {"native", "centroids"}.intersection(options):
+    scales = cpp.scales_of(options)
+    needs_ids = bool(scales) or bool({"native", "centroids"}.intersection(options))
+    if task.release.label in ("gray", "palette") and not needs_ids:
         header = label_header(task.release, data, max_pixels=task.max_pixels)
         png, counts = codecs.relabel_png(data, task.table, max_pixels=task.max_pixels)
         size_hw = (header.height, header.width)
@@ -238,7 +240,10 @@ def _convert(task: Task, data: bytes) -> _Label:
         if "centroids" in options:
             optional |= centroids(ids_hw, task.table, len(task.target.classes)).columns()
     _check_ids(counts, task.raw_space)
-    return _Label(png, size_hw, count_codes(counts, task.table, task.codes), optional)
+    pixel_count = count_codes(counts, task.table, task.codes)
+    if scales:
+        optional |= cpp.stacked(ids_hw, task.table, pixel_count, scales)
+    return _Label(png, size_hw, pixel_count, optional)
 
 
 def _check_ids(counts: NDArray[np.int64], space: LabelSpace) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--native", is_flag=True, help="Keep each source's own ids too, as column label_source.")
 @click.option("--instances", is_flag=True, help="Keep the sources' instance images, and count instances per class.")
 @click.option("--centroids", is_flag=True, help="Where each class is, per tile: what class-uniform sampling needs.")
+@click.option("--cpp", "cpp_scales", metavar="4,8", help="Labels pooled to shares in cells of 4x4 and 8x8: for cpp.")
 @click.option(
     "-j",
     "--workers",
@@ -64,6 +65,7 @@ def build_command(
     native: bool,
     instances: bool,
     centroids: bool,
+    cpp_scales: str | None,
     workers: int | None,
     keep_going: bool,
     max_pixels: int | None,
@@ -83,6 +85,7 @@ def build_command(
       unify build --datasets C,I --root /data --space cityscapes19 --dry-run
     """
     started = time.monotonic()
+    from unify import cpp
     from unify.build import REJECTS, build
     from unify.codecs import MAX_PIXELS
     from unify.engine import processes
@@ -93,6 +96,7 @@ def build_command(
     if sample:
         roots = (*roots, str(_streets(out, datasets)))
     optional = {"native": native, "instances": instances, "centroids": centroids}
+    pooled = [cpp.option(scale) for scale in cpp.parse_scales(cpp_scales)] if cpp_scales is not None else []
     found = resolve_roots(datasets, roots, config=config, environ=os.environ, sources=sources)
     taxonomy = _taxonomy(found, sources, space, mappings, variants)
     plan = plan_build(
@@ -100,7 +104,7 @@ def build_command(
         taxonomy,
         splits or _usual_splits(found, sources),
         name=name,
-        options=[name for name, wanted in optional.items() if wanted],
+        options=[*(name for name, wanted in optional.items() if wanted), *pooled],
         follow_links=follow_links,
         sources=sources,
     )
