@@ -67,6 +67,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def leads() -> bool:
+    """Whether this is the first of them, the one that speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
     """The group that torchrun's environment names. Each process takes the GPU of its local number.

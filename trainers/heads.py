@@ -82,14 +82,19 @@ class OCR(nn.Module):
     A first guess of the classes (`auxiliary` logits, which the paper trains with weight 0.4) says which pixels belong
     to a class; a class's region is the mean of the features there; each pixel then attends to the regions.
 
-    Returns features and the auxiliary logits (B, K, h, w).
+    Returns features and the auxiliary logits (B, K, h, w). Without `num_classes` the head has no guess of its own, and
+    is given one.
     """
 
-    def __init__(self, widths: Sequence[int], num_classes: int, channels: int = 512, key_channels: int = 256) -> None:
+    def __init__(
+        self, widths: Sequence[int], num_classes: int | None, channels: int = 512, key_channels: int = 256
+    ) -> None:
         super().__init__()
         inputs = sum(widths)
         self.channels = channels
-        self.auxiliary = nn.Sequential(conv(inputs, inputs, 1), nn.Conv2d(inputs, num_classes, 1))
+        self.auxiliary = None
+        if num_classes is not None:
+            self.auxiliary = nn.Sequential(conv(inputs, inputs, 1), nn.Conv2d(inputs, num_classes, 1))
         self.pixels = conv(inputs, channels)
         self.query = nn.Sequential(conv(channels, key_channels, 1), conv(key_channels, key_channels, 1))
         self.key = nn.Sequential(conv(channels, key_channels, 1), conv(key_channels, key_channels, 1))
@@ -97,9 +102,11 @@ class OCR(nn.Module):
         self.context = conv(key_channels, channels, 1)
         self.mix = nn.Sequential(conv(2 * channels, channels, 1), nn.Dropout2d(0.05))
 
-    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, maps: list[Tensor], guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = concatenated(maps)
-        guess = self.auxiliary(x)
+        if guess is None:
+            assert self.auxiliary is not None, "this head has to be given a guess"
+            guess = self.auxiliary(x)
         pixels = self.pixels(x)
         share_bkn = guess.flatten(2).float().softmax(2).to(pixels.dtype)  # of each class's region, over the pixels
         regions = torch.einsum("bkn,bcn->bck", share_bkn, pixels.flatten(2)).unsqueeze(3)  # an image of K x 1 pixels

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ def train(
     settings: Settings,
     *,
     relations: Path | None = None,
+    weights: Path | None = None,
     resume: bool = False,
     advance: Advance = lambda steps, size: None,
 ) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def train(
     Args:
         artifacts: versions of one label space.
         relations: a folder of `unify relations`, for methods that take them.
+        weights: a version of `unify uncertainty`, likewise.
         resume: go on from the checkpoint in `out`; from the beginning if there is none yet.
         advance: called with (steps, 0): those done before, then 1 after each step.
 
@@ -83,21 +86,20 @@ def train(
         What metrics.json holds: {"method", "model", "steps", "loss", "miou", "iou", ..., "settings", "data"}.
 
     Raises:
-        UnifyError: usage (2) for unknown names, and relations that are missing or not taken; cannot-create (73) if
-            `out` holds another run; bad-config (78) for a continuation with other settings, and a loss that is NaN;
-            what reading versions and writing files raises.
+        UnifyError: usage (2) for unknown names, and relations or weights that are missing or not taken; cannot-create
+            (73) if `out` holds another run; bad-config (78) for a continuation with other settings, and a loss that is
+            NaN; what reading versions and writing files raises.
     """
     started = time.perf_counter()
     method = method_named(settings.method)
-    data = bind(artifacts, settings, method, relations)
+    data = bind(artifacts, settings, method, relations, weights)
     storage.make_dirs(out)
     with joined(device_named(settings.device)) as group, storage.lock(out) if group.leads else nullcontext():
         there = _there(out, resume)
         group.meet()  # all have looked before the first one writes
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        if settings.deterministic:
-            torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(settings.deterministic)
         run = begin(settings, method, len(data.index.classes), group)
         if there is not None:
             _restore(run, there, settings, data, group)
@@ -138,20 +140,35 @@ def begin(settings: Settings, method: Method, num_classes: int, group: Group) ->
 def build_net(settings: Settings, method: Method, num_classes: int) -> nn.Module:
     from trainers import models
 
+    if "+" in settings.model and not method.ensembles:
+        fix = "give it one, or train uncertainty (with --set weighting=none for plain cross-entropy)"
+        raise error("usage", "--model", f"{settings.method} trains one net, not {settings.model}", fix)
     chosen: dict[str, Any] = dict(method.net)
     if settings.classifier:
         chosen["classifier"] = settings.classifier
     if settings.output_stride:
         chosen["output_stride"] = settings.output_stride
-    return models.build(settings.model, num_classes, weights="imagenet" if settings.pretrained else None, **chosen)
+    weights = "imagenet" if settings.pretrained else settings.begin_with or None
+    net = models.build(settings.model, num_classes, weights=weights, **chosen)
+    if settings.bn_momentum:
+        for name, module in net.named_modules():
+            if "backbone" in name.split(".") and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = settings.bn_momentum
+    return net
 
 
 def optimizer_of(net: Any, parts: nn.Module | None, settings: Settings) -> torch.optim.Optimizer:
-    """Backbone and head are groups of their own, each with its factor on the learning rate; so are `parts`."""
+    """Backbone and head are groups of their own, each with its factor on the learning rate; so are `parts`.
+
+    With the option `member_lr` of a method, those of each member of an ensemble are.
+    """
+    from trainers.ensemble import member_groups
     from trainers.models import parameter_groups
 
     lr, decay = settings.lr, settings.weight_decay
-    groups = parameter_groups(net, lr=lr, weight_decay=decay, backbone_factor=settings.backbone_lr)
+    groups_of = partial(parameter_groups, lr=lr, weight_decay=decay, backbone_factor=settings.backbone_lr)
+    factors: tuple[float, ...] = getattr(settings.own, "member_factors", tuple)()
+    groups = member_groups(net, factors, groups_of) if factors else groups_of(net)
     if parts is not None:
         groups.append({"name": "parts", "params": list(parts.parameters()), "lr": lr, "factor": 1.0})
     if settings.optimizer == "sgd":
@@ -162,9 +179,11 @@ def optimizer_of(net: Any, parts: nn.Module | None, settings: Settings) -> torch
 
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Of step 0, 1, ...: lr * (1 - step / steps)^power, in the first `warmup` steps times (step + 1) / warmup."""
+    """Of step 0, 1, ...: lr * (1 - step / steps)^power, at least min_lr; in the first `warmup` steps times
+    (step + 1) / warmup.
+    """
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    return settings.lr * warm * math.pow(1 - step / settings.steps, settings.power)
+    return warm * max(settings.lr * math.pow(1 - step / settings.steps, settings.power), settings.min_lr)
 
 
 # --- Steps --------------------------------------------------------------------------------------------------
@@ -259,7 +278,7 @@ def _score(
     rows = scored_rows(data.scored, settings, images)
     if not len(rows):
         return None
-    whole, mine = Samples(data.scored, None), rows[group.rank :: group.size]
+    whole, mine = Samples(data.scored, settings.view()), rows[group.rank :: group.size]
     counts = confusion_of(run.net, whole, mine, bf16=settings.precision == "bf16", activation=method.activation)
     total: dict[str, NDArray[np.int64]] = {}
     for each in group.gathered(counts):
@@ -301,6 +320,7 @@ def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Gro
         "settings": settings.to_json(),
         "data": list(loaded.data),
         "relations": data.relations,
+        "maps": data.weights,
         "weights": files.digest_of(loaded.weights),
     }
     if group.leads:
@@ -328,6 +348,7 @@ def _save(run: Run, data: Data, settings: Settings, group: Group, out: Path) -> 
         training={
             "settings": settings.to_json(),
             "relations": data.relations,
+            "maps": data.weights,
             "optimizer": run.optimizer.state_dict(),
             "parts": parts,
             "random": group.gathered({"cpu": torch.get_rng_state(), **_cuda_state()}),
@@ -367,6 +388,8 @@ def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data, group:
             faults.append("the data was another version")
         if training["relations"] != data.relations:
             faults.append("the relations were others")
+        if training.get("maps", "") != data.weights:
+            faults.append("the maps of --weights were others")
         if len(training["random"]) != group.size:
             faults.append(f"it was trained by {len(training['random'])} processes, not {group.size}")
         if faults:

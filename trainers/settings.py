@@ -20,12 +20,15 @@ class Settings:
     """What a run does. The defaults are of Streets and small nets, no paper's.
 
     method, model: names. steps: updates of the weights. batch: images in a forward pass; an update sees
-        batch * accumulate. crop: side of the square crops, pixels.
+        batch * accumulate. crop: side of the square crops, pixels; with crop_width, their height.
     optimizer: sgd, adam or adamw. lr: at the beginning, of the head; the backbone has lr * backbone_lr. It falls as
-        (1 - step / steps)^power, after `warmup` steps in which it rises linearly.
+        (1 - step / steps)^power, after `warmup` steps in which it rises linearly, and not below min_lr.
+    begin_with: file of the weights to begin with, of the same net or its backbone; "" for none. pretrained: begin with
+        ImageNet's, of the backbone. bn_momentum: of the backbone's BatchNorms; 0 leaves it as it is (0.1, mostly).
     auxiliary: weight of the loss of a second set of logits, of nets that have one (OCR).
     precision: bf16 runs the net in bfloat16 where torch.autocast does; weights and losses stay float32.
-    scale_min ... blur: see `trainers.augment.Augment`. short_side: 0 leaves images as they are.
+    scale_min ... blur: see `trainers.augment.Augment`. short_side: 0 leaves images as they are. stretch: no crops, but
+        whole images, each side brought to that of a crop; scores in training are of images and labels so stretched.
     classifier: cosine or linear; "" is what the method has, else cosine. output_stride: of the backbone; 0: the usual.
     seed: of weights, draws and everything random. workers: processes that read and decode.
     save_every: steps between checkpoints, evaluate_every: between scores on `evaluate_split`; 0 for a tenth of the
@@ -43,11 +46,13 @@ class Settings:
     steps: int = 1000
     batch: int = 4
     crop: int = 256
+    crop_width: int = 0
     mixture: str = "uniseg"
     optimizer: str = "adamw"
     lr: float = 1e-3
     backbone_lr: float = 1.0
     power: float = 0.9
+    min_lr: float = 0.0
     warmup: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -57,6 +62,7 @@ class Settings:
     scale_min: float = 0.5
     scale_max: float = 2.0
     short_side: int = 0
+    stretch: bool = False
     flip: float = 0.5
     rotation: float = 0.0
     photometric: float = 0.0
@@ -71,6 +77,8 @@ class Settings:
     deterministic: bool = False
     threads: int = 0
     pretrained: bool = False
+    begin_with: str = ""
+    bn_momentum: float = 0.0
     sync_bn: bool = True
     classifier: str = ""
     output_stride: int = 0
@@ -84,6 +92,7 @@ class Settings:
         least |= dict.fromkeys(
             (
                 "warmup",
+                "crop_width",
                 "short_side",
                 "seed",
                 "workers",
@@ -102,9 +111,13 @@ class Settings:
         faults += [f"{name} is {value:g}, not above 0" for name, value in positive.items() if not value > 0]
         faults += [
             f"{name} is {getattr(self, name):g}, not at least 0"
-            for name in ("power", "momentum", "weight_decay", "auxiliary")
+            for name in ("power", "min_lr", "momentum", "weight_decay", "auxiliary")
             if not getattr(self, name) >= 0
         ]
+        if not 0 <= self.bn_momentum <= 1:
+            faults.append(f"bn_momentum is {self.bn_momentum:g}, not in 0..1")
+        if self.begin_with and self.pretrained:
+            faults.append("begin_with and pretrained are two kinds of weights to begin with: leave one out")
         if not 0 <= self.holdout < 1:
             faults.append(f"holdout is {self.holdout:g}, not a share in 0..1")
         if self.evaluate_split == HOLDOUT and not self.holdout:
@@ -126,14 +139,23 @@ class Settings:
 
     def augment(self) -> Augment:
         return Augment(
-            (self.crop, self.crop),
+            self.crop_hw,
             short_side=self.short_side or None,
             scale=(self.scale_min, self.scale_max),
             flip=self.flip,
             rotation_deg=self.rotation,
             photometric=self.photometric,
             blur=self.blur,
+            stretch=self.stretch,
         )
+
+    def view(self) -> Augment | None:
+        """How images are shown when the net is scored in training; None as they are."""
+        return Augment(self.crop_hw, flip=0.0, stretch=True) if self.stretch else None
+
+    @property
+    def crop_hw(self) -> tuple[int, int]:
+        return self.crop, self.crop_width or self.crop
 
     def to_json(self) -> dict[str, Any]:
         """All by name, those of the method among them."""
