@@ -35,7 +35,12 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.conversion
 	$(BIN)/python -m benchmarks.stats
+	$(BIN)/python -m benchmarks.erase --images 6 --rounds 3
+	$(BIN)/python -m benchmarks.convert --images 40 --rounds 3
 	$(BIN)/python -m benchmarks.losses
+	$(BIN)/python -m benchmarks.cpp
+	$(BIN)/python -m benchmarks.dropclass
+	$(BIN)/python -m benchmarks.uncertainty
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -9,6 +9,7 @@ convention: pixel (x, y) covers [x, x + 1) x [y, y + 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,21 @@ from unify.errors import error
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Label = NDArray[np.uint8]  # (H, W)
 Matrix = NDArray[np.float64]  # (2, 3), a position in one image -> in another
+Number = TypeVar("Number", np.uint8, np.uint16)
 
 VOID = 255
 #: Mean and standard deviation of ImageNet, RGB in 0..255: what pretrained encoders expect.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 _HUE_STEPS = 180  # of OpenCV's 8-bit hue
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What chance does to one image. to_image: as of `Augment.place`. chance: twelve numbers in 0..1."""
+
+    to_image: Matrix
+    chance: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class Augment:
         share, of hue in degrees. Each is done with the chance `photometric`. 32, 0.5, 0.5 and 36 are those of SSD
         (Liu et al., ECCV 2016), with the chance 0.5.
     blur: chance of a Gaussian blur, whose sigma is uniform in `blur_sigma_px`.
+    stretch: show the whole image, each of its sides brought to that of the result; `short_side` and `scale` then do
+        nothing.
     """
 
     crop_hw: tuple[int, int]
@@ -54,6 +66,7 @@ class Augment:
     hue: float = 36.0
     blur: float = 0.0
     blur_sigma_px: tuple[float, float] = (0.1, 2.0)
+    stretch: bool = False
 
     def __post_init__(self) -> None:
         faults = []
@@ -74,11 +87,21 @@ class Augment:
         self, image_hwc: Image, label_hw: Label, rng: np.random.Generator, centre_yx: tuple[int, int] | None = None
     ) -> tuple[Image, Label]:
         """A crop of the image and of its label. `centre_yx`: a pixel that the crop should show; None for anywhere."""
+        drawn = self.draw((label_hw.shape[0], label_hw.shape[1]), rng, centre_yx)
+        return self.apply(image_hwc, label_hw, drawn)
+
+    def draw(
+        self, size_hw: tuple[int, int], rng: np.random.Generator, centre_yx: tuple[int, int] | None = None
+    ) -> Drawn:
+        """What chance does to an image of that size."""
         chance = rng.random(12).tolist()
-        to_image = self.place(label_hw.shape[:2], chance[:5], centre_yx)
-        image_hwc, label_hw, outside_hw = warp(image_hwc, label_hw, to_image, self.crop_hw)
+        return Drawn(self.place(size_hw, chance[:5], centre_yx), tuple(chance))
+
+    def apply(self, image_hwc: Image, label_hw: Label, drawn: Drawn) -> tuple[Image, Label]:
+        chance = drawn.chance
+        image_hwc, label_hw, outside_hw = warp(image_hwc, label_hw, drawn.to_image, self.crop_hw)
         if chance[5] < self.photometric:
-            image_hwc = _recolour(image_hwc, self, chance[6:10])
+            image_hwc = _recolour(image_hwc, self, list(chance[6:10]))
         if chance[10] < self.blur:
             low, high = self.blur_sigma_px
             image_hwc = _blurred(image_hwc, low + (high - low) * chance[11])
@@ -94,6 +117,8 @@ class Augment:
         if self.short_side is not None:
             factor *= self.short_side / min(size_hw)
         scaled_h, scaled_w = max(1, round(height * factor)), max(1, round(width * factor))
+        if self.stretch:
+            scaled_h, scaled_w = crop_h, crop_w
         centre_y, centre_x = (None, None) if centre_yx is None else centre_yx
         top = _start(scaled_h, crop_h, at_y, centre_y, scaled_h / height)
         left = _start(scaled_w, crop_w, at_x, centre_x, scaled_w / width)
@@ -135,16 +160,26 @@ def warp(
     import cv2
 
     height, width = label_hw.shape
-    by_index, size, nearest = _of_indices(to_image), size_hw[::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-    linear = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    by_index, size, linear = _of_indices(to_image), size_hw[::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     image = cv2.warpAffine(image_hwc, by_index, size, flags=linear, borderMode=cv2.BORDER_REPLICATE)
-    label = cv2.warpAffine(label_hw, by_index, size, flags=nearest, borderMode=cv2.BORDER_CONSTANT, borderValue=VOID)
+    label = warp_nearest(label_hw, to_image, size_hw, VOID)
     outside_hw = None
     corners = to_image @ np.array([[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1, 1, 1, 1]])
     if corners.min() < 0 or corners[0].max() > width or corners[1].max() > height:
-        inside_hw = cv2.warpAffine(np.ones((height, width), np.uint8), by_index, size, flags=nearest)
-        outside_hw = inside_hw == 0
-    return np.asarray(image, np.uint8), np.asarray(label, np.uint8), outside_hw
+        outside_hw = warp_nearest(np.ones((height, width), np.uint8), to_image, size_hw, 0) == 0
+    return np.asarray(image, np.uint8), label, outside_hw
+
+
+def warp_nearest(map_hw: NDArray[Number], to_image: Matrix, size_hw: tuple[int, int], outside: int) -> NDArray[Number]:
+    """The pixels of an 8- or 16-bit map nearest to the positions that `to_image` gives, and `outside` beyond its edge.
+
+    Maps that are warped alike stay pixel on pixel.
+    """
+    import cv2
+
+    flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
+    warped = cv2.warpAffine(map_hw, _of_indices(to_image), size_hw[::-1], flags=flags, borderValue=outside)
+    return np.asarray(warped, map_hw.dtype)
 
 
 def _of_indices(to_image: Matrix) -> Matrix:

@@ -23,15 +23,16 @@ from unify.errors import error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.index import Index
-    from unify.mixtures import Schedule
+    from unify.index import Index, Shard
+    from unify.mixtures import Mixture, Schedule
+    from unify.uncertainty_maps import Maps
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """The versions of a run, bound: what is drawn, read and taught, and what the net is scored on.
 
-    relations: their digest, or "".
+    relations, weights: digests of what was given, or "".
     """
 
     artifacts: tuple[Artifact, ...]
@@ -40,22 +41,33 @@ class Data:
     scored: Index
     teaching: Teaching
     relations: str
+    weights: str = ""
 
     @property
     def index(self) -> Index:
         return self.samples.index
 
 
-def bind(artifacts: Sequence[Artifact], settings: Settings, method: Method, relations: Path | None) -> Data:
-    """Raises `UnifyError`: usage (2) for relations that are missing or not taken; what reading versions raises."""
+def bind(
+    artifacts: Sequence[Artifact],
+    settings: Settings,
+    method: Method,
+    relations: Path | None,
+    weights: Path | None = None,
+) -> Data:
+    """Raises `UnifyError`: usage (2) for relations that are missing, and for relations and stored maps of uncertainty
+    that are not taken; what reading versions raises.
+    """
     from unify.index import build_index
     from unify.mixturefile import mixture_named
     from unify.mixtures import schedule
 
     whole = build_index(artifacts)
     drawn, scored = parted(whole, settings)
-    plan = schedule(mixture_named(settings.mixture), drawn)
-    samples = Samples(drawn, settings.augment(), seed=settings.seed)
+    mixture = mixture_named(settings.mixture)
+    plan = schedule(mixture, drawn)
+    maps = None if weights is None else maps_for(weights, drawn, mixture, settings, method)
+    samples = Samples(drawn, settings.augment(), seed=settings.seed, maps=maps)
     members = samples.members if len(samples.members) else None
     name = settings.method
     if method.relations == "required" and relations is None:
@@ -63,10 +75,10 @@ def bind(artifacts: Sequence[Artifact], settings: Settings, method: Method, rela
     if method.relations == "none" and relations is not None:
         takers = ", ".join(k for k, m in METHODS.items() if m.relations != "none")
         raise error("usage", "--relations", f"{name} takes no relations", f"leave them out, or train {takers}")
-    if relations is None:
-        return Data(tuple(artifacts), plan, samples, scored, Teaching(members), "")
-    targets, possible, digest = related(relations, samples)
-    return Data(tuple(artifacts), plan, samples, scored, Teaching(members, targets, possible), digest)
+    targets, possible, digest = (None, None, "") if relations is None else related(relations, samples)
+    teaching = Teaching(members, targets, possible, pixels_of(artifacts, drawn, mixture))
+    map_digest = "" if maps is None else maps.artifact.digest
+    return Data(tuple(artifacts), plan, samples, scored, teaching, digest, map_digest)
 
 
 def parted(index: Index, settings: Settings) -> tuple[Index, Index]:
@@ -78,6 +90,39 @@ def parted(index: Index, settings: Settings) -> tuple[Index, Index]:
     held_out = np.sort(np.array(by_chance[: max(1, round(settings.holdout * len(rows)))], np.int64))
     drawn = index.take(np.setdiff1d(np.arange(len(index)), held_out))
     return drawn, index.take(held_out) if settings.evaluate_split == HOLDOUT else index
+
+
+def pixels_of(artifacts: Sequence[Artifact], index: Index, mixture: Mixture) -> Tensor:
+    """`Teaching.pixels`: of the sources and splits that the mixture draws from, as their statistics have it."""
+    taken = {(index.versions[s.version].digest, s.source, s.split) for s in _drawn(index, mixture)}
+    pixels_k = torch.zeros(len(index.classes), dtype=torch.int64)
+    for artifact in artifacts:
+        for row in artifact.stats().to_pylist():
+            if (artifact.digest, row["source"], row["split"]) in taken and row["class_id"] < len(pixels_k):
+                pixels_k[row["class_id"]] += row["pixels"]
+    return pixels_k
+
+
+def _drawn(index: Index, mixture: Mixture) -> list[Shard]:
+    return [shard for shard in index.shards if any(part.select.takes(shard) for part in mixture.parts)]
+
+
+def maps_for(path: Path, index: Index, mixture: Mixture, settings: Settings, method: Method) -> Maps:
+    """The stored maps of uncertainty at `path`. Raises `UnifyError`: usage (2) if the method takes none, and if an
+    image that the mixture draws from has none; what `open_maps` raises.
+    """
+    from unify.uncertainty_maps import open_maps
+
+    if not method.weights:
+        takers = ", ".join(k for k, m in METHODS.items() if m.weights)
+        raise error("usage", "--weights", f"{settings.method} takes no maps", f"leave them out, or train {takers}")
+    maps, taken = open_maps(path), set(_drawn(index, mixture))
+    ids = index.sample_id.take(index.of_shards(shard in taken for shard in index.shards)).to_pylist()
+    missing = [name for name in ids if name not in maps.place]
+    if missing:
+        what = f"has no map of {len(missing):,} of the {len(ids):,} images that are drawn from, as {missing[0]}"
+        raise error("usage", path, what, "make maps of the version and the splits that are trained on")
+    return maps
 
 
 def related(folder: Path, samples: Samples) -> tuple[Tensor, Tensor, str]:

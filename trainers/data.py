@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from trainers.augment import MEAN, STD, Augment, resized
+from trainers.augment import MEAN, STD, Augment, resized, warp_nearest
 from trainers.rows import CACHE_BYTES, Rows
 from unify.errors import Problem, UnifyError, error
 
 if TYPE_CHECKING:
     from unify.index import Index
     from unify.samplers import Epoch
+    from unify.uncertainty_maps import Maps
 
 
 class Place(NamedTuple):
@@ -38,13 +39,16 @@ class Place(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """image_chw: (3, H, W) uint8 RGB. label_hw: (H, W) uint8 codes. allowed_k: (K,) bool, what its source annotates."""
+    """image_chw: (3, H, W) uint8 RGB. label_hw: (H, W) uint8 codes. allowed_k: (K,) bool, what its source annotates.
+    weight_hw: (H, W) float32, of stored maps; None without.
+    """
 
     image_chw: Tensor
     label_hw: Tensor
     allowed_k: Tensor
     source: int
     row: int
+    weight_hw: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -128,6 +132,9 @@ class Samples(Dataset[Sample]):
         augment: what to do with each; None gives whole images, as they are or with `short_side` pixels on the
             shorter side (labels keep their size).
         seed: of everything random in a draw, together with its number.
+        maps: of uncertainty, joined by sample_id: `Sample.weight_hw` is what they weigh the pixels with. They take
+            the nearest pixel under the map that image and label are under; beyond the edge, where the label is void,
+            they weigh 1.
         cache_bytes: see `trainers.rows`.
 
     Raises:
@@ -141,6 +148,7 @@ class Samples(Dataset[Sample]):
         *,
         seed: int = 0,
         short_side: int | None = None,
+        maps: Maps | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         from unify.artifact import open_artifact
@@ -164,6 +172,10 @@ class Samples(Dataset[Sample]):
         #: (S, K) bool: the classes of each set code K, K + 1, ... The versions of an index agree on what they share.
         self.members = _members(index.classes, max((t.sets for t in taxonomies), key=len, default=()))
         self._rows = Rows(cache_bytes)
+        self._maps = maps
+        if maps is not None:
+            self._map_rows = Rows(cache_bytes, ("uncertainty.bytes",))
+            self._weight_of_value = maps.weight_table()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -178,10 +190,14 @@ class Samples(Dataset[Sample]):
             place = Place(0, int(place), -1, -1)
         row = place.row
         image_hwc, label_hw = self._decoded(row)
+        value_hw = None if self._maps is None else self._values(self._maps, row, label_hw.shape)
         if self.augment is not None:
             rng = np.random.default_rng((self.seed, place.number))
             centre_yx = None if place.centre_y < 0 else (place.centre_y, place.centre_x)
-            image_hwc, label_hw = self.augment(image_hwc, label_hw, rng, centre_yx)
+            drawn = self.augment.draw((label_hw.shape[0], label_hw.shape[1]), rng, centre_yx)
+            image_hwc, label_hw = self.augment.apply(image_hwc, label_hw, drawn)
+            if value_hw is not None:
+                value_hw = warp_nearest(value_hw, drawn.to_image, self.augment.crop_hw, 0)
         elif self.short_side is not None:
             image_hwc = resized(image_hwc, self.short_side)
         return Sample(
@@ -190,6 +206,7 @@ class Samples(Dataset[Sample]):
             self.allowed_of_shard[self.index.shard[row]],
             int(self._source_of_row[row]),
             row,
+            None if value_hw is None else torch.from_numpy(self._weight_of_value[value_hw]),
         )
 
     def _decoded(self, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -206,6 +223,21 @@ class Samples(Dataset[Sample]):
             what = f"an image of {image_hwc.shape[:2]}, a label of {label_hw.shape} {label_hw.dtype}"
             raise self._unreadable(row, what)
         return image_hwc, label_hw.astype(np.uint8, copy=False)
+
+    def _values(self, maps: Maps, row: int, size_hw: tuple[int, ...]) -> NDArray[np.uint16]:
+        """What the map of that row stores, (H, W)."""
+        from unify.codecs import read_ids16
+
+        sample_id = str(self.index.sample_id[row])
+        if sample_id not in maps.place:
+            fix = "make them of the split that is trained on: unify uncertainty --split"
+            raise error("usage", maps.artifact.path, f"has no map of {sample_id}", fix)
+        (encoded,) = self._map_rows.read(*maps.place[sample_id])
+        value_hw = read_ids16(encoded)
+        if value_hw.shape != size_hw:
+            what = f"its map of {sample_id} is {value_hw.shape}, its label {size_hw}"
+            raise error("size-mismatch", maps.artifact.path, what, "make the maps of the version that is trained on")
+        return value_hw
 
     def _unreadable(self, row: int, what: str) -> UnifyError:
         where = f"{self.index.file_of(row)[0]}: {self.index.sample_id[row].as_py()}"
@@ -278,10 +310,12 @@ def _stacked(items: list[Sample | _Faults]) -> Batch | _Faults:
         problems[Problem("usage", "", what, "crop them, or take one at a time")] = None
     if problems:
         return _Faults(tuple(problems))
+    with_weights = samples[0].weight_hw is not None
     return Batch(
         torch.stack([s.image_chw for s in samples]),
         torch.stack([s.label_hw for s in samples]),
         torch.stack([s.allowed_k for s in samples]),
         torch.tensor([s.source for s in samples]),
         torch.tensor([s.row for s in samples]),
+        torch.stack([s.weight_hw for s in samples if s.weight_hw is not None]) if with_weights else None,
     )

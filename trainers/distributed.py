@@ -7,6 +7,7 @@ Gradients are averaged by torch's DistributedDataParallel. What else has to be k
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ class Group:
         """`module` with gradients averaged over the processes, and weights as the first one has them."""
         if self.size == 1:
             return module
+        # Depthwise kernels have an axis of length 1, whose stride means nothing: torch warns of it all the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         on = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=on)
 

@@ -1,4 +1,4 @@
-"""Single rows out of Parquet files, in any order: encoded images and labels.
+"""Single rows out of Parquet files, in any order: encoded images and labels, or whatever bytes a column holds.
 
 Parquet is read by row groups (some 32 MB), an image is 2 MB or less. But in versions values are stored as they are:
 plain, not compressed. So the first time that a row of a group is asked for, the group is read, checksums checked, and
@@ -20,10 +20,10 @@ from unify.errors import error
 
 CACHE_BYTES = 256 << 20  #: of row groups whose values cannot be read one by one
 _OPEN_FILES = 64
-_COLUMNS = ("image.bytes", "label.bytes")
+COLUMNS = ("image.bytes", "label.bytes")
 _KEY_BYTES = 64  #: of a value that is searched for before all of it is compared
 
-Row = tuple[bytes, bytes]  # encoded image and label
+Row = tuple[bytes, ...]  # encoded image and label
 Spans = list[tuple[int, int]]  # position in the file and length, for each row
 
 
@@ -54,27 +54,29 @@ class Rows:
     """Encoded rows of Parquet files that do not change. Opens files in each process anew, when they are needed.
 
     `cache_bytes`: of row groups to keep where values cannot be read one by one; the last one used is always kept.
+    `columns`: the bytes that make up a row.
     """
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, cache_bytes: int = CACHE_BYTES, columns: tuple[str, ...] = COLUMNS) -> None:
         self.cache_bytes = cache_bytes
+        self.columns = columns
         self._begin()
 
     def _begin(self) -> None:
         self.process = os.getpid()
         self.files: OrderedDict[Path, _Open] = OrderedDict()
-        self.spans: dict[tuple[Path, int], tuple[Spans, Spans] | None] = {}
+        self.spans: dict[tuple[Path, int], list[Spans] | None] = {}
         self.groups: OrderedDict[tuple[Path, int], list[Row]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"cache_bytes": self.cache_bytes}
+        return {"cache_bytes": self.cache_bytes, "columns": self.columns}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.cache_bytes = state["cache_bytes"]
+        self.cache_bytes, self.columns = state["cache_bytes"], state["columns"]
         self._begin()
 
     def read(self, file: Path, row: int) -> Row:
-        """Image and label of a row of `file`.
+        """Image and label of a row of `file`, or what `columns` are.
 
         Raises:
             UnifyError: bad-artifact (65) for a file that is missing, damaged, or without these columns.
@@ -88,8 +90,7 @@ class Rows:
             group = int(np.searchsorted(found.ends, row, side="right"))
             place = row - (int(found.ends[group - 1]) if group else 0)
             if (file, group) in self.spans and (spans := self.spans[file, group]) is not None:
-                image, label = (found.bytes.read(*column[place]) for column in spans)
-                return image, label
+                return tuple(found.bytes.read(*column[place]) for column in spans)
             return self._group(found, file, group)[place]
         except (OSError, KeyError, IndexError, pa.ArrowException) as e:
             raise error("bad-artifact", file, f"cannot be read: {e}", "run `unify verify`, then build it again") from e
@@ -109,14 +110,13 @@ class Rows:
     def _group(self, found: _Open, file: Path, group: int) -> list[Row]:
         key = (file, group)
         if key not in self.groups:
-            table = found.parquet.read_row_group(group, columns=list(_COLUMNS), use_threads=False)
-            columns = [table[name.split(".")[0]].combine_chunks().field("bytes").to_pylist() for name in _COLUMNS]
+            table = found.parquet.read_row_group(group, columns=list(self.columns), use_threads=False)
+            columns = [table[name.split(".")[0]].combine_chunks().field("bytes").to_pylist() for name in self.columns]
             rows: list[Row] = list(zip(*columns, strict=True))
             if key not in self.spans:
-                image, label = (
-                    _locate(found, group, name, values) for name, values in zip(_COLUMNS, columns, strict=True)
-                )
-                self.spans[key] = None if image is None or label is None else (image, label)
+                spans = (_locate(found, group, name, cells) for name, cells in zip(self.columns, columns, strict=True))
+                whole = [places for places in spans if places is not None]
+                self.spans[key] = whole if len(whole) == len(self.columns) else None
             if self.spans[key] is not None:
                 return rows
             self.groups[key] = rows
@@ -127,7 +127,7 @@ class Rows:
 
 
 def _size(rows: list[Row]) -> int:
-    return sum(len(image) + len(label) for image, label in rows)
+    return sum(len(value) for row in rows for value in row)
 
 
 def _locate(found: _Open, group: int, name: str, values: list[bytes]) -> Spans | None:

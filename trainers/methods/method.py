@@ -25,14 +25,17 @@ class Teaching:
     targets: (S, K, K) bool: [s, c, j] where a pixel that s labels c is also j (equal or narrower); None without
         relations.
     possible: (S, K, K) bool: [s, c, j] where it may be j as well: edges of any type, j not annotated by s itself.
+    pixels: (K,) int64, labelled pixels of each class in what is drawn from.
     """
 
     members: Tensor | None = None
     targets: Tensor | None = None
     possible: Tensor | None = None
+    pixels: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Teaching:
-        return Teaching(*(None if t is None else t.to(device) for t in (self.members, self.targets, self.possible)))
+        tensors = (self.members, self.targets, self.possible, self.pixels)
+        return Teaching(*(None if t is None else t.to(device) for t in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ LogitsLoss = Callable[[Tensor, Tensor, Batch, Teaching, Tensor], Tensor]
 class Method:
     """`loss` gets labels in which set codes are void unless `knows_sets`. `relations`: whether it takes them.
 
+    weights: whether it takes stored maps of uncertainty. ensembles: whether it trains nets as a+b+c.
     activation: what makes probabilities of its logits.
     options: a frozen dataclass of what can be set for this method alone; a step finds it as `settings.own`.
     net: further keywords of `trainers.models.build` for nets of this method.
@@ -84,6 +88,8 @@ class Method:
     relations: Literal["none", "optional", "required"] = "none"
     knows_sets: bool = True
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
+    weights: bool = False
+    ensembles: bool = False
     options: type[Any] | None = None
     net: Mapping[str, Any] = field(default_factory=dict)
     parts: Callable[[nn.Module, Settings], nn.Module] | None = None
