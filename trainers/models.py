@@ -8,33 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers import encoders
+from trainers import encoders, seethrough
 from trainers.ops.cosine import CosineClassifier
+from trainers.ops.dropclass import DropConv, class_weights
 from trainers.pretrained import load_weights
 from unify.errors import Problem, UnifyError, error
+
+if TYPE_CHECKING:
+    from trainers.ensemble import Ensemble
 
 Classifier = Literal["cosine", "linear"]
 CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
     "cosine": CosineClassifier,
     "linear": lambda features, classes: nn.Conv2d(features, classes, 1),
 }
+Look = Callable[["Segmenter", Tensor, bool], Any]
+#: What may stand between the features and the classifier; it gets the classifier's rows too.
+PATHS: dict[str, Callable[[int], nn.Module]] = {"dropclass": DropConv}
 
 
 @dataclass(frozen=True, slots=True)
 class Net:
     """How a net is made. encoder: its name in timm (HRNet) or segmentation_models_pytorch. strides: what
     `output_stride` may be, the usual one first. multiple: images are padded to multiples of it, or of the stride.
+    look: a way of its own from images to logits, with the signature of `Segmenter.forward`.
     """
 
     make: Callable[[str, int, int, bool], encoders.Parts]
     encoder: str
     strides: tuple[int, ...]
     multiple: int
+    look: Look | None = None
 
 
 _MOBILENETV3 = "tu-mobilenetv3_large_100"
@@ -84,16 +93,29 @@ MODELS: dict[str, Net] = {
     "segformer-resnet101": Net(encoders.segformer, "resnet101", (32,), 32),
     "segformer-mobilenetv2": Net(encoders.segformer, "mobilenet_v2", (32,), 32),
     "segformer-mobilenetv3": Net(encoders.segformer, _MOBILENETV3, (32,), 32),
+    "seethrough-tiny": Net(seethrough.of_tiny, "", (2,), 8, seethrough.look),
+    "seethrough-hrnet-w18-small-v1": Net(seethrough.of_hrnet, "hrnet_w18_small.ms_in1k", (4,), 32, seethrough.look),
+    "seethrough-hrnet-w48": Net(seethrough.of_hrnet, "hrnet_w48.ms_in1k", (4,), 32, seethrough.look),
 }
 
 
 class Segmenter(nn.Module):
     """Backbone, head, classifier. `config`: what `build` takes to make the same net, as JSON can hold it."""
 
-    def __init__(self, parts: encoders.Parts, classifier: nn.Module, multiple: int, config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        parts: encoders.Parts,
+        classifier: nn.Module,
+        multiple: int,
+        config: dict[str, Any],
+        path: nn.Module | None = None,
+        look: Look | None = None,
+    ) -> None:
         super().__init__()
         self.backbone, self.head, self.channels = parts
         self.classifier = classifier
+        self.path = path
+        self.look = look
         self.multiple = multiple
         self.config = config
 
@@ -103,7 +125,7 @@ class Segmenter(nn.Module):
         It covers the image padded to the next multiples of `multiple` pixels on the right and below (the last row and
         column repeated), so that every map is an exact fraction of it.
         """
-        return self._features(images)[0]
+        return self._through(self._features(images)[0])
 
     def forward(self, images: Tensor, auxiliary: bool = False) -> Any:
         """(B, 3, H, W) normalized floats -> logits (B, K, H, W), upsampled bilinearly.
@@ -114,11 +136,22 @@ class Segmenter(nn.Module):
         Raises `UnifyError` (usage) when training on a single image with a net that averages whole images and then
         normalizes over the batch.
         """
+        if self.look is not None:
+            return self.look(self, images, auxiliary)
         features, guess = self._features(images)
-        logits = self._enlarged(self.classifier(features), images)
+        logits = self._enlarged(self.classifier(self._through(features)), images)
         if not auxiliary:
             return logits
         return logits, None if guess is None else self._enlarged(guess, images)
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """What `forward` gives with `auxiliary`, and the maps of the backbone that it is from, fine to coarse.
+
+        The maps cover the padded image, as `features` does.
+        """
+        features, guess, maps = self._features_and_maps(images)
+        logits = self._enlarged(self.classifier(self._through(features)), images)
+        return logits, None if guess is None else self._enlarged(guess, images), maps
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Those that ImageNet weights are for."""
@@ -128,21 +161,39 @@ class Segmenter(nn.Module):
         """All others: of the head and the classifier."""
         yield from self.head.parameters()
         yield from self.classifier.parameters()
+        if self.path is not None:
+            yield from self.path.parameters()
 
     def _features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._features_and_maps(images)[:2]
+
+    def _features_and_maps(self, images: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        found, maps = self._seen(images)
+        features, guess = found[:2] if isinstance(found, tuple) else (found, None)
+        return features, guess, maps
+
+    def _seen(self, images: Tensor) -> tuple[Any, list[Tensor]]:
+        """What the head gives, as it is, and the maps that it is from."""
         assert images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point(), (images.shape, images.dtype)
         height, width = images.shape[2:]
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
         if any(padding):
             images = F.pad(images, padding, mode="replicate")
         try:
-            found = self.head(self.backbone(images))
+            maps = list(self.backbone(images))
+            return self.head(maps), maps
         except ValueError as e:
             if "more than 1 value per channel" not in str(e):  # torch's words, when BatchNorm has one value to average
                 raise
             what = f"{self.config['name']} cannot be trained on a batch of one image of {width}x{height}"
             raise error("usage", "", what, "take a larger batch, larger crops, or a net without pooling") from e
-        return found if isinstance(found, tuple) else (found, None)
+
+    def _through(self, features: Tensor) -> Tensor:
+        """What the classifier reads of the head's features: with a path, what comes out of it."""
+        if self.path is None:
+            return features
+        passed: Tensor = self.path(features, class_weights(self.classifier))
+        return passed
 
     def _enlarged(self, logits: Tensor, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
@@ -158,18 +209,25 @@ def build(
     weights: str | None = None,
     classifier: Classifier = "cosine",
     output_stride: int | None = None,
-) -> Segmenter:
-    """The net `name` of `MODELS` for `num_classes` classes.
+    path: str | None = None,
+) -> Segmenter | Ensemble:
+    """The net `name` of `MODELS` for `num_classes` classes, or several, their names joined by plus signs.
 
     Args:
         weights: None (random), "imagenet" (of the backbone, fetched by timm or segmentation_models_pytorch), or a
             file: of the whole net or of its backbone, .safetensors or torch.save.
         classifier: "cosine" (scale 20, no bias) or "linear" (1x1 convolution with bias).
         output_stride: image pixels per pixel of the backbone's last map; of the features in HRNet and tiny.
+        path: "dropclass" for DropClass's layer between the features and the classifier; None for nothing there.
 
     Raises `UnifyError`: usage (unknown names, strides; a package is missing), io (weights cannot be fetched),
     not-found, bad-artifact (a file of weights).
     """
+    if "+" in name:
+        from trainers.ensemble import build_ensemble
+
+        chosen = {"classifier": classifier, "output_stride": output_stride, "path": path}
+        return build_ensemble(name, num_classes, weights=weights, **{k: v for k, v in chosen.items() if v is not None})
     problems = []
     net = MODELS.get(name)
     if net is None:
@@ -182,6 +240,8 @@ def build(
             problems.append(Problem("usage", "", f"there are no ImageNet weights for {name}", "leave weights out"))
     if classifier not in CLASSIFIERS:
         problems.append(Problem("usage", "", f"no classifier '{classifier}'", f"known: {', '.join(CLASSIFIERS)}"))
+    if path is not None and path not in PATHS:
+        problems.append(Problem("usage", "", f"no path '{path}'", f"known: {', '.join(PATHS)}"))
     if num_classes < 1:
         problems.append(Problem("usage", "", f"{num_classes} classes", "a net needs at least one"))
     if problems:
@@ -191,7 +251,11 @@ def build(
     parts = _parts(name, net, num_classes, stride, weights == "imagenet")
     config = {"name": name, "num_classes": num_classes, "classifier": classifier, "output_stride": stride}
     multiple = max(stride, net.multiple)
-    made = Segmenter(parts, CLASSIFIERS[classifier](parts[2], num_classes), multiple, config)
+    if path is not None:
+        config["path"] = path  # configs of nets without one stay what they were
+    made_classifier = CLASSIFIERS[classifier](parts[2], num_classes)
+    between = None if path is None else PATHS[path](parts[2])  # last, so that the seed gives the rest the same weights
+    made = Segmenter(parts, made_classifier, multiple, config, between, net.look)
     if weights not in (None, "imagenet"):
         load_weights(made, weights)
     return made
@@ -222,7 +286,7 @@ def sync_batchnorm(net: nn.Module) -> nn.Module:
 
 
 def parameter_groups(
-    net: Segmenter, *, lr: float, weight_decay: float, backbone_factor: float = 1.0, decay_all: bool = True
+    net: Segmenter | Ensemble, *, lr: float, weight_decay: float, backbone_factor: float = 1.0, decay_all: bool = True
 ) -> list[dict[str, Any]]:
     """Groups for an optimizer of torch: "name", "params", "lr", "weight_decay", and "factor", that of its rate.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.methods import bce, ce, cr_bce, nll_plus, null_bce
+from trainers.methods import bce, ce, cpp, cr_bce, dropclass, nll_plus, null_bce, seethrough, uncertainty
 from trainers.methods.method import Method, Step, Teaching
 from unify.errors import error
 
@@ -12,6 +12,10 @@ METHODS: dict[str, Method] = {
     "null-bce": null_bce.METHOD,
     "cr-bce": cr_bce.METHOD,
     "nll-plus": nll_plus.METHOD,
+    "dropclass": dropclass.METHOD,
+    "uncertainty": uncertainty.METHOD,
+    "cpp": cpp.METHOD,
+    "seethrough": seethrough.METHOD,
 }
 
 

@@ -23,14 +23,20 @@ from unify.cli.erase import erase_command
 from unify.cli.evaluate import evaluate_command
 from unify.cli.export import export_command
 from unify.cli.import_mapping import import_mapping_command
+from unify.cli.influence import influence_command
 from unify.cli.mix import mix_command
+from unify.cli.papers import papers_command
 from unify.cli.prepare import prepare
+from unify.cli.probe import probe
 from unify.cli.push import push_command
+from unify.cli.recipes import recipes_command
 from unify.cli.relations import relations
+from unify.cli.robustness import robustness_command
 from unify.cli.sample import sample
 from unify.cli.spaces import spaces
 from unify.cli.stats import stats_command
 from unify.cli.train import train_command
+from unify.cli.uncertainty import uncertainty_command
 from unify.cli.view import view
 from unify.errors import BUG, USAGE, UnifyError, summary
 
@@ -46,15 +52,21 @@ COMMANDS = (
     evaluate_command,
     export_command,
     import_mapping_command,
+    influence_command,
     list_command,
     mix_command,
+    papers_command,
     prepare,
+    probe,
     push_command,
+    recipes_command,
     relations,
+    robustness_command,
     sample,
     spaces,
     stats_command,
     train_command,
+    uncertainty_command,
     verify_command,
     view,
 )
