@@ -438,6 +438,19 @@ def test_scores_are_compared_on_as_many_images(scores, expected):
     assert loop.is_best([{"miou": miou, "images": images, "step": 0} for miou, images in scores]) is expected
 
 
+def test_a_run_at_one_size_is_scored_at_that_size_and_so_it_can_be_afterwards(artifact, tmp_path, capsys):
+    from unify.cli import run
+
+    loop.train([artifact], tmp_path, settings(stretch=True, steps=1))
+    trained = json.loads((tmp_path / "metrics.json").read_text())
+    found = []
+    for given in (["--stretch", "32"], []):
+        assert run(["evaluate", str(tmp_path), "--data", str(artifact.path), *given, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["confusion"] == trained["confusion"] != found[1]["confusion"]
+    assert np.sum(found[0]["confusion"]) <= 32 * 32 * found[0]["images"]
+
+
 def test_scores_on_what_is_held_out_need_something_held_out():
     with pytest.raises(UnifyError, match="nothing is held out"):
         settings(evaluate_split="holdout")

@@ -149,6 +149,11 @@ def _rotation(angle: float, x: float, y: float) -> NDArray[np.float64]:
     return np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y], [0, 0, 1]])
 
 
+def stretched(height: int, width: int) -> Augment:
+    """Whole images, brought to this size, and nothing else."""
+    return Augment((height, width), flip=0.0, stretch=True)
+
+
 def warp(
     image_hwc: Image, label_hw: Label, to_image: Matrix, size_hw: tuple[int, int]
 ) -> tuple[Image, Label, NDArray[np.bool_] | None]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers import metrics
+from trainers.augment import stretched
 from trainers.data import Sample, Samples
 from trainers.metrics import Absent
 from trainers.views import WHOLE, Views, logits_of
@@ -222,6 +223,7 @@ def evaluate(
     space: str | None = None,
     classes: str | None = None,
     views: Views = WHOLE,
+    stretch: int = 0,
     relations: Path | None = None,
     how: Literal["max", "sum"] = "max",
     answers: Answers = "source",
@@ -243,6 +245,8 @@ def evaluate(
 
     Args:
         space: has to be that of the labels; to say it is a check.
+        stretch: pixels of a square that image and label are brought to first, as instance-wise uncertainty's authors
+            score; 0 scores at the label's own size.
         classes: of a net of other people (`trainers.foreign.open_net`).
         vulnerable: names of the classes of mIoU*. mIoU† is over the rarer half of the version's train split, by
             `rare_by`.
@@ -272,7 +276,7 @@ def evaluate(
         fix = f"convert it first: unify convert {artifact.path} --space {space}"
         raise error("usage", artifact.path, f"has labels in {target.name}, not in {space}", fix)
     of_space(tuple(vulnerable), target, "--vulnerable")
-    samples = Samples(build_index([artifact]), None)
+    samples = Samples(build_index([artifact]), stretched(stretch, stretch) if stretch else None)
     rows = rows_of(samples.index, split, images)
     opened = open_net(path, classes=classes, target=target, device=device_named(device))
     loaded, source = opened.checkpoint, opened.space
@@ -313,6 +317,7 @@ def evaluate(
         "space": target.name,
         "split": split,
         "images": len(rows),
+        "stretch": stretch,
         "without": [] if projection is None else list(projection.missing),
         "answers": answers,
         "method": loaded.method,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.augment import Augment
+from trainers.augment import Augment, stretched
 from unify.errors import Problem, UnifyError
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -151,7 +151,7 @@ class Settings:
 
     def view(self) -> Augment | None:
         """How images are shown when the net is scored in training; None as they are."""
-        return Augment(self.crop_hw, flip=0.0, stretch=True) if self.stretch else None
+        return stretched(*self.crop_hw) if self.stretch else None
 
     @property
     def crop_hw(self) -> tuple[int, int]:

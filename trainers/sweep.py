@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from trainers.checkpoint import Checkpoint
 from trainers.data import Samples, normalized
+from trainers.ensemble import Ensemble
 from trainers.evaluate import device_named, device_of, rows_of
 from trainers.metrics import VOID
 from trainers.ops.cosine import CosineClassifier
@@ -122,7 +123,12 @@ def odd_codes(label_hw: Tensor, samples: Samples) -> Tensor:
 
 
 def cosine_scale(net: nn.Module) -> float | None:
-    """What the net's cosine classifier multiplies cosines by; None without such a classifier."""
+    """What the net's cosine classifier multiplies cosines by; None without such a classifier.
+
+    Nor has an ensemble one: its logits are the logarithm of a mean softmax, whatever its members have.
+    """
+    if isinstance(net, Ensemble):
+        return None
     scales = [float(module.scale) for module in net.modules() if isinstance(module, CosineClassifier)]
     return scales[-1] if scales else None
 

@@ -7,8 +7,8 @@ and 34 of Cityscapes. Weight decay is 0, PyTorch's default, as the supplement sa
 the supplement leaves out is the code's: rates never fall below 1e-6, BatchNorm of the backbone has momentum 0.01.
 
 The authors keep the checkpoint that is best on the validation set which they report. Here a twentieth of the training
-images is held out to choose by, into runs/NAME/best; `--set holdout=0 --set evaluate_split=val` is their way. They
-score images and labels at 768x768, the commands here at their own size.
+images is held out to choose by, into runs/NAME/best; `--set holdout=0 --set evaluate_split=val` is their way.
+Images and labels are scored at 768x768, as they do.
 
 Experiment 2, Cityscapes to ACDC and back, has no training of its own: each net is scored on both datasets.
 """
@@ -104,7 +104,7 @@ def _row(
         method=method,
         source=_SOURCE,
         data=(DATASETS[dataset][0],),
-        tests=tuple(Test(version) for version, _ in DATASETS.values()),
+        tests=tuple(Test(version, options="--stretch 768") for version, _ in DATASETS.values()),
         settings={"model": f"deeplabv3plus-{net}", "lr": lr, **_COMMON, **(own or {})},
         epochs=EPOCHS,
         reconstruction=_READ,

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     "--absent", type=click.Choice(["skip", "zero"]), default="skip", show_default=True,
     help="In means, pass over classes that are neither there nor predicted, or count 0, as UniSeg's code does.",
 )  # fmt: skip
+@click.option("--stretch", type=click.IntRange(0), default=0, help="Score at squares of so many pixels, label and all.")
 @click.option("--short-side", type=click.IntRange(0), default=0, help="Bring the shorter side to so many pixels.")
 @click.option("--scale", "scales", type=float, multiple=True, help="Average over these scales. Repeatable.")
 @click.option("--flip", is_flag=True, help="Average with the mirrored image.")
@@ -78,6 +79,7 @@ def evaluate_command(
     vulnerable: str | None,
     rare_by: str,
     absent: str,
+    stretch: int,
     short_side: int,
     scales: tuple[float, ...],
     flip: bool,
@@ -122,6 +124,8 @@ def evaluate_command(
         raise click.UsageError("--multi goes with --pictures.")
     if unbiased and classes is not None:
         raise click.UsageError("--unbiased is for checkpoints of unify.")
+    if unbiased and stretch:
+        raise click.UsageError("--unbiased scores at the labels' own sizes: leave --stretch out.")
     artifact = locate(data, root)
     sets = _sets(unbiased, root)
     views = module.Views(short_side, scales or (1.0,), flip, window, stride)
@@ -137,6 +141,7 @@ def evaluate_command(
             space=space,
             classes=classes,
             views=views,
+            stretch=stretch,
             relations=relations,
             how=how,
             answers=answers,
