@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 
 .PHONY: help demo test test-all check bench clean
 help:
-	@echo "make demo      raw roots of the embedded street world -> unified dataset, statistics, picture (demo/)"
+	@echo "make demo      generated street world: raw roots -> unified dataset, statistics, picture; a small net,"
+	@echo "               learned class relations against the truth, unseen streets (demo/)"
 	@echo "make test      the tests, minutes"
 	@echo "make test-all  the slow ones too"
 	@echo "make check     ruff, mypy, tests"

@@ -140,14 +140,18 @@ def related(folder: Path, samples: Samples) -> tuple[Tensor, Tensor, str]:
     possible_skk = np.zeros_like(targets_skk)
     position = {name: i for i, name in enumerate(classes)}
     for edge in found.edges:
-        if edge.source in samples.sources and {edge.label, edge.related} <= position.keys():
-            s = samples.sources.index(edge.source)
-            possible_skk[s, position[edge.label], position[edge.related]] = True
+        if edge.source not in samples.sources or not {edge.label, edge.related} <= position.keys():
+            continue
+        label, other = position[edge.label], position[edge.related]
+        if edge.type != "narrower":
+            possible_skk[samples.sources.index(edge.source), label, other] = True
+        if edge.is_target:  # whoever says the broader one may mean this
+            possible_skk[:, other, label] = True
     allowed_sk = np.zeros(targets_skk.shape[:2], np.bool_)
     for shard, allowed_k in zip(samples.index.shards, samples.allowed_of_shard.numpy(), strict=True):
         if shard.source in samples.sources:
             allowed_sk[samples.sources.index(shard.source)] |= allowed_k
-    possible_skk &= ~allowed_sk[:, None, :]
+    possible_skk &= allowed_sk[:, :, None] & ~allowed_sk[:, None, :]
     return torch.from_numpy(targets_skk), torch.from_numpy(possible_skk), open_artifact(folder).digest
 
 

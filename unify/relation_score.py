@@ -98,7 +98,7 @@ def score(relations: Relations, shares: Shares, least: float = LEAST) -> Scores:
     that some other source annotates; of one pair of sources, that the other source annotates."""
     evidence = relations.evidence
     names, sources = evidence.classes, evidence.sources
-    ranks, found = _ranks(relations), _found(relations)
+    ranks, found = ranks_of(relations), found_by(relations)
     pairs: dict[tuple[str, str], Score] = {}
     best: dict[Key, float] = {}
     true: set[Key] = set()
@@ -121,7 +121,7 @@ def score(relations: Relations, shares: Shares, least: float = LEAST) -> Scores:
     return Scores(least, _score(best, true, targets & best.keys()), pairs, unjudged)
 
 
-def _ranks(relations: Relations) -> dict[tuple[str, str, str, str], float]:
+def ranks_of(relations: Relations) -> dict[tuple[str, str, str, str], float]:
     """(source, label, related, other) -> the rule's score; the paper's is by how much its first condition holds."""
     if relations.rule != "paper":
         return {(e.source, e.label, e.related, e.other): e.score for e in relations.estimates}
@@ -137,7 +137,7 @@ def _ranks(relations: Relations) -> dict[tuple[str, str, str, str], float]:
     }
 
 
-def _found(relations: Relations) -> set[tuple[str, str, str, str]]:
+def found_by(relations: Relations) -> set[tuple[str, str, str, str]]:
     """(source, label, related, other) of what the rule calls a relation with that source."""
     if relations.rule == "paper":
         others = relations.evidence.sources

@@ -24,7 +24,8 @@ class Teaching:
     members: (sets, K) bool, the classes of each set code K, K + 1, ...; None without sets.
     targets: (S, K, K) bool: [s, c, j] where a pixel that s labels c is also j (equal or narrower); None without
         relations.
-    possible: (S, K, K) bool: [s, c, j] where it may be j as well: edges of any type, j not annotated by s itself.
+    possible: (S, K, K) bool: [s, c, j] where what s labels c may be j instead: a class equal to c, within it or
+        overlapping it, that s does not tell apart from it.
     pixels: (K,) int64, labelled pixels of each class in what is drawn from.
     """
 

@@ -1,8 +1,9 @@
 """NLL+: -log of the summed probability of all classes that a label may stand for (Bevandić et al., WACV 2022).
 
 A control for class-relational BCE. That a label of a source stands for its own class and, with relations, for every
-related class that the source does not tell apart from it, is our reading: their classes are disjoint, those of a
-naive union are not. Without relations, and without sets, it is cross-entropy.
+class equal to it, within it or overlapping it that the source does not tell apart from it, is our reading: their
+classes are disjoint, those of a naive union are not. Broader classes are none of these: were Road "Road or ground",
+ground would take it all. Without relations, and without sets, it is cross-entropy.
 """
 
 from __future__ import annotations

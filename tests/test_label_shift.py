@@ -1,0 +1,143 @@
+"""The label-shift benchmark: its deals are what they say, and docs/uniseg.md shows what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from itertools import permutations
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.deals import CLASSES, DEALS, JUDGE, space_of, write_deal
+from benchmarks.label_shift_page import MARK, METHODS, PAGE, RULES, summary, tables
+from unify.artifact import locate
+from unify.cli import app
+from unify.relation_rules import paper
+from unify.relation_score import read_truth
+from unify.relations import Evidence
+from unify.spaces import load_space
+
+from . import layouts
+
+TEXT = PAGE.read_text(encoding="utf-8")
+RESULTS = json.loads((PAGE.parents[1] / "benchmarks/results/label_shift.json").read_text())
+
+
+def test_the_raw_space_is_camvids():
+    assert [c.name for c in load_space("camvid-segnet").classes] == [*CLASSES, "Unlabelled"]
+
+
+def test_deal_b_has_the_seven_relations_that_it_is_known_for():
+    deal = DEALS["b"]
+    assert [len(deal.names_of(source)) for source in deal.says] == [11, 9, 9]
+    pairs = {
+        (deal.name_of(a, raw), deal.name_of(b, raw)) for a, b in permutations(deal.says, 2) for raw in CLASSES
+    }  # fmt: skip
+    also = {(c, k) for c, k in pairs if c != k and len({other for name, other in pairs if name == c} - {c}) == 1}
+    finer = {(c, k) for c, k in also if c in CLASSES}
+    assert finer == {
+        ("Road", "ground"), ("Pavement", "ground"), ("Pedestrian", "human"), ("Bicyclist", "human"),
+        ("Pole", "object"), ("SignSymbol", "object"), ("Fence", "object"),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dealt(tmp_path_factory):
+    """Deal "b" of nine made-up images, built."""
+    folder = tmp_path_factory.mktemp("deal")
+    camvid = layouts.write_camvid(folder / "camvid", train=9, val=2)
+    config = write_deal(DEALS["b"], camvid, folder / "b", seed=3, height=32)
+    for name, sources in (("learn", "fine,broad,mixed"), (JUDGE, JUDGE)):
+        words = ["build", "--datasets", sources, "--config", config, "--mappings", folder / "b/tables"]
+        words += ["--name", name, "-o", folder / "out", "--json"]
+        assert not app.main([str(word) for word in words], standalone_mode=False)
+    return folder
+
+
+def test_every_training_image_is_dealt_to_one_source_and_none_to_the_judge(dealt):
+    names = {
+        source: {p.name for p in (dealt / "b/raw" / source / "labels").rglob("*.png")} for source in DEALS["b"].says
+    }
+    assert [len(found) for found in names.values()] == [3, 3, 3]
+    assert set().union(*names.values()) == {p.name for p in (dealt / "camvid/trainannot").glob("*.png")}
+    judge = {p.name for p in (dealt / "b/raw" / JUDGE).rglob("*.png")}
+    assert judge == {p.name for p in (dealt / "camvid/valannot").glob("*.png")}
+
+
+def test_the_truth_is_what_the_built_labels_say(dealt):
+    """Shares counted from the raw label files, pixel by pixel, by names alone."""
+    learn, deal = locate("learn", dealt / "out"), DEALS["b"]
+    assert learn.taxonomy.space.names == tuple(sorted({n for s in deal.says for n in deal.names_of(s)}))
+    relations = paper(Evidence.of_taxonomy(learn.taxonomy))
+    shares = read_truth(dealt / "b/truth.json", relations)
+    assert set(shares) == set(permutations(deal.says, 2))
+    index = {name: i for i, name in enumerate(relations.evidence.classes)}
+    for (first, second), found in shares.items():
+        expected = np.zeros_like(found)
+        for path in (dealt / "b/raw" / first / "labels").rglob("*.png"):
+            for raw in cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).ravel().tolist():
+                if raw < len(CLASSES):
+                    at = index[deal.name_of(first, CLASSES[raw])], index[deal.name_of(second, CLASSES[raw])]
+                    expected[at] += 1
+        with np.errstate(invalid="ignore"):
+            expected /= expected.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(found, expected)
+
+
+def test_a_deal_is_written_once(dealt):
+    before = (dealt / "b/truth.json").stat().st_mtime_ns
+    assert write_deal(DEALS["b"], dealt / "nowhere", dealt / "b", seed=3) == dealt / "b/unify.toml"
+    assert (dealt / "b/truth.json").stat().st_mtime_ns == before
+    assert (dealt / "b/tables/spaces" / f"{space_of(DEALS['b'], 'broad')}.yaml").is_file()
+
+
+def test_the_tables_are_the_measured_ones():
+    assert TEXT.partition(MARK)[2].strip() == tables(RESULTS).strip()
+
+
+def test_means_and_deviations_follow_from_the_runs():
+    for part, seeds in RESULTS["runs"].items():
+        found = summary(RESULTS["runs"])[part]
+        for rule in RULES:
+            values = [run["relations null-bce"][rule]["f1"] for run in seeds.values() if "relations null-bce" in run]
+            told = found["relations"][rule]["f1"]
+            assert told["mean"] == pytest.approx(sum(values) / len(values)) and told["seeds"] == len(values)
+            if len(values) > 1:
+                assert told["std"] == pytest.approx(statistics.stdev(values))
+        for method in METHODS:
+            values = [run[f"score {method}"]["miou"] for run in seeds.values() if f"score {method}" in run]
+            if values:
+                assert found["methods"][method]["mean"] == pytest.approx(100 * sum(values) / len(values))
+
+
+def test_f1_follows_from_what_was_missed_and_wrong():
+    for seeds in RESULTS["runs"].values():
+        for run in seeds.values():
+            judged = run.get("relations null-bce", {})
+            for rule in (judged[name] for name in RULES if judged):
+                right, missed, wrong = rule["right"], len(rule["missed"]), len(rule["wrong"])
+                assert rule["f1"] == pytest.approx(2 * right / (2 * right + missed + wrong))
+
+
+def test_the_goals_that_are_met_stay_met():
+    """CamVid, deal b, three seeds: F1 at least 0.8, average precision at least 0.85, within ten minutes of a core."""
+    found = summary(RESULTS["runs"])["b"]
+    ours = found["relations"]["calibrated"]
+    assert ours["f1"]["seeds"] >= 3
+    assert ours["f1"]["mean"] >= 0.8 and ours["average_precision"]["mean"] >= 0.85
+    assert found["budget"]["cpu_minutes"]["mean"] <= 10
+
+
+def test_commands_of_the_page_exist():
+    lines = re.findall(r"^unify (.*)$", TEXT, re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = line.split()
+        command = app.commands[words[0]]
+        options = {o for p in command.params for o in p.opts}
+        if words[0] == "relations" and words[1] in command.commands:
+            options |= {o for p in command.commands[words[1]].params for o in p.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
