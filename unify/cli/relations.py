@@ -201,7 +201,7 @@ def _print(found: Relations) -> None:
         more = (
             f"; and {len(unsafe) - _LISTED} more (evidence: `unify relations explain`)" if len(unsafe) > _LISTED else ""
         )
-        click.echo("same name, not the same pixels: " + "; ".join(unsafe[:_LISTED]) + more)
+        click.echo("same name, other pixels, as far as this net tells: " + "; ".join(unsafe[:_LISTED]) + more)
 
 
 def _share(e: Edge) -> str:
