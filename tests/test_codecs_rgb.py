@@ -215,3 +215,17 @@ def test_what_cannot_be_read_is_said():
         read_rgb(FILES["gray png"][:300])
     with pytest.raises(UnifyError, match="bad-image"):
         read_rgb(b"")
+
+
+def test_repeats_after_noise_are_found_again():
+    """Where nothing repeats, only the pixel before is compared; every so often all is looked at again."""
+    rng = np.random.default_rng(0)
+    unlike = rng.integers(0, 256, (1000, 1024, 3), np.uint8)
+    repeats = np.tile(rng.integers(0, 256, (1000, 32, 3), np.uint8), (1, 32, 1))
+    sizes = {}
+    for name, image in (("noise", unlike), ("repeats", repeats), ("both", np.concatenate([unlike, repeats]))):
+        data = encode_rgb(image)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), image)
+        sizes[name] = len(data)
+    assert sizes["repeats"] < 0.15 * sizes["noise"]
+    assert sizes["both"] - sizes["noise"] < sizes["repeats"] + 0.4 * sizes["noise"]  # noise until it looks again

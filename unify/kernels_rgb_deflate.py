@@ -4,7 +4,8 @@ A photograph's residuals hardly repeat at length, and looking for the best match
 But what changes brightness changes red, green and blue alike, so that the three residuals of a pixel are often those
 of a pixel close by. Rows are therefore taken pixel by pixel: each is three literals, or begins a match with the last
 pixel that was hashed to the same place, if that has the same residuals and is at most `NEAR` bytes back, and if that
-is shorter by the codes of the block before.
+is shorter by the codes of the block before. Where that hardly happens, only the pixel before is compared, which finds
+areas of one colour.
 
 Which of the two comes next is hard to foretell, and a branch on it would cost more than all the rest. Hence *steps*,
 uint32: three places, of 10 bits each, in one table of codes. A pixel is three literals; a match is a length, a
@@ -42,6 +43,8 @@ LITERAL_PRICE = 5  # of a literal in the first block
 SPARE = BLOCK  # bytes after the scanlines that may be read
 BLOCK_BYTES = 1 << 17  # of scanlines, about, that share their codes
 TABLE_BITS = 10  # of the table of pixels seen last
+RARE = 4  # of so many pixels, one at least is in a match where it is worth to look in that table
+PATIENCE = 8  # blocks, after which it is looked in again in any case
 
 FIELD_BITS, FIELD = 10, 1023
 NUM_LENGTHS = LONGEST // BYTES_PER_PIXEL  # matches are of whole pixels
@@ -82,18 +85,22 @@ def same_bytes(data: Pointer, i: int, back: int, limit: int) -> int:
 
 
 @inner
-def find_steps(lines: Pointer, start: int, end: int, last: Pointer, price: Pointer, steps: Pointer, n: int) -> int:
+def find_steps(
+    lines: Pointer, start: int, end: int, looks: bool, last: Pointer, price: Pointer, steps: Pointer, n: int
+) -> int:
     """Append the steps of a row of pixels, lines[start:end], to the `n` there are; the new number.
 
-    `last`: where pixels were seen last, by hash. `price`: bits of the places of literals, and at those of distances
-    of a whole match.
+    `last`: where pixels were seen last, by hash; unless it `looks` there, only the pixel before is compared. `price`:
+    bits of the places of literals, and at those of distances of a whole match.
     """
     i = start
     while i < end:
         pixel = pixel_at(lines, i)
-        place = (pixel * 0x9E3779B1 & 0xFFFFFFFF) >> (32 - TABLE_BITS)
-        seen = signed(last[place])
-        last[place] = i
+        seen = max(i - BYTES_PER_PIXEL, 0)
+        if looks:
+            place = (pixel * 0x9E3779B1 & 0xFFFFFFFF) >> (32 - TABLE_BITS)
+            seen = signed(last[place])
+            last[place] = i
         back = i - seen
         is_same = pixel_at(lines, seen) == pixel
         cost = signed(price[DISTANCE + min(back, NEAR + 1)])
@@ -114,8 +121,9 @@ def find_steps(lines: Pointer, start: int, end: int, last: Pointer, price: Point
 
 
 @inner
-def write_block(steps: Any, is_last: bool, price: Pointer, out: Pointer, at: int, word: Word) -> tuple[int, Word]:
-    """Append a block with codes of its own at bit `at` of `out`; `word` has the bits of its byte. The new two.
+def write_block(steps: Any, is_last: bool, price: Pointer, out: Pointer, at: int, word: Word) -> tuple[int, Word, int]:
+    """Append a block with codes of its own at bit `at` of `out`; `word` has the bits of its byte. The new two, and the
+    number of its matches.
 
     Leaves the bits of its literals in `price`, for the next block.
     """
@@ -127,8 +135,10 @@ def write_block(steps: Any, is_last: bool, price: Pointer, out: Pointer, at: int
     symbol_uses = np.zeros(NUM_CODES, np.int64)
     for i in range(256):
         symbol_uses[i] = uses[0, i] + uses[1, i] + uses[2, i]
+    matches = 0
     for k in range(NUM_LENGTHS):
         symbol_uses[match_symbol(BYTES_PER_PIXEL * k)[0]] += uses[0, LENGTH + k]
+        matches += uses[0, LENGTH + k]
     symbol_uses[END] = 1
     distance_uses = np.zeros(NUM_DISTANCES, np.int64)
     distance_uses[:2] = 1  # a code needs two symbols; these are rare
@@ -163,7 +173,8 @@ def write_block(steps: Any, is_last: bool, price: Pointer, out: Pointer, at: int
         one = first & 31
         two = one + (second & 31)
         at, word = put(out, at, word, first >> 5 | second >> 5 << one | third >> 5 << two, two + (third & 31))
-    return put(out, at, word, codes[END], lengths[END])
+    at, word = put(out, at, word, codes[END], lengths[END])
+    return at, word, matches
 
 
 @kernel("i8(u1[::1], i8, i8, i8, u4[::1], u1[::1], u4[::1], u1[::1])")
@@ -182,14 +193,19 @@ def write_rows(
     to_steps, to = pointer(steps), pointer(out)
     row_bytes = BYTES_PER_PIXEL * width + 1
     at, word = 0, np.uint64(0)
+    matched, pixels = 0, 0
     for first in range(0, height, block_rows):
+        # Photographs have hardly any repeats. Whether that is still so is asked again every so often.
+        looks = matched * RARE >= pixels or (first // block_rows) % PATIENCE == 0
         n = 0
         after = min(first + block_rows, height)
         for y in range(first, after):
             start = y * row_bytes
             to_steps[n] = step_of(signed(lines[start]), NOTHING, NOTHING)
-            n = find_steps(lines, start + 1, start + row_bytes, last, price, to_steps, n + 1)
-        at, word = write_block(steps[:n], after == height, price, to, at, word)
+            n = find_steps(lines, start + 1, start + row_bytes, looks, last, price, to_steps, n + 1)
+        at, word, matches = write_block(steps[:n], after == height, price, to, at, word)
+        pixels = (after - first) * width
+        matched = pixels - (n - matches - (after - first))  # all steps but those of a row's filter are of pixels
     return (at + 7) >> 3
 
 
