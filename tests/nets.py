@@ -24,9 +24,9 @@ class Net(nn.Module):
         )
         self.head = CosineClassifier(width, num_classes) if cosine else nn.Conv2d(width, num_classes, 1)
 
-    def forward(self, images_bchw: torch.Tensor, auxiliary: bool = False):
+    def forward(self, images_bchw: torch.Tensor, auxiliary: bool = False, size_hw: tuple[int, int] | None = None):
         logits = self.head(self.backbone(images_bchw))
-        logits = F.interpolate(logits, images_bchw.shape[2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits, size_hw or images_bchw.shape[2:], mode="bilinear", align_corners=False)
         return (logits, None) if auxiliary else logits
 
     def outputs(self, images_bchw: torch.Tensor):

@@ -148,6 +148,26 @@ def test_the_cache_keeps_no_more_than_it_may(several_groups):
     assert len(everything.groups) == len(everything.spans)
 
 
+def test_kept_images_are_read_once_and_give_the_same(index, monkeypatch):
+    augment = Augment((32, 48))
+    expected = taken(Samples(index, augment, seed=1), order_of(index, 12))
+    read, reader = [], Rows.read
+    monkeypatch.setattr(Rows, "read", lambda rows, file, place: read.append((file, place)) or reader(rows, file, place))
+
+    def as_expected(keep_bytes: int) -> Samples:
+        samples = Samples(index, augment, seed=1, keep_bytes=keep_bytes)
+        for batch, other in zip(taken(samples, order_of(index, 12)), expected, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(batch[:5], other[:5], strict=True))
+        return samples
+
+    kept = as_expected(1 << 30)._kept
+    assert len(read) == len(set(read)) == len(kept) < 36
+    assert not any(array.flags.writeable for pair in kept.values() for array in pair)
+    one = sum(array.nbytes for array in next(iter(kept.values())))
+    assert len(as_expected(one)._kept) == 1  # there is no more room
+    assert not as_expected(0)._kept
+
+
 def test_few_files_stay_open(artifact, index, monkeypatch):
     monkeypatch.setattr(rows_module, "_OPEN_FILES", 2)
     samples = Samples(index, None)

@@ -18,7 +18,8 @@ torch = pytest.importorskip("torch")
 
 from trainers import bound, checkpoint, loop, runfiles  # noqa: E402
 from trainers.data import Order, batches, normalized  # noqa: E402
-from trainers.methods import METHODS  # noqa: E402
+from trainers.methods import METHODS, Step  # noqa: E402
+from trainers.methods.method import LogitsOptions  # noqa: E402
 from trainers.ops import bce_reference  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
 from unify.build import build  # noqa: E402
@@ -72,7 +73,7 @@ def relations(artifact, tmp_path_factory):
 
 
 def settings(**changes) -> Settings:
-    return dataclasses.replace(TINY, **changes)
+    return dataclasses.replace(TINY, **{"own": None, **changes})
 
 
 def same_weights(one, other) -> bool:
@@ -240,8 +241,9 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(artifact, undisturbed, tm
     assert same_weights(out, undisturbed[0])
 
 
-def test_workers_and_scores_change_no_weight(artifact, undisturbed, tmp_path):
-    loop.train([artifact], tmp_path / "run", settings(workers=1, evaluate_every=1, save_every=5, evaluate_images=1))
+def test_workers_scores_and_kept_images_change_no_weight(artifact, undisturbed, tmp_path):
+    changed = settings(workers=1, evaluate_every=1, save_every=5, evaluate_images=1, cache=0.1)
+    loop.train([artifact], tmp_path / "run", changed)
     assert same_weights(tmp_path / "run", undisturbed[0])
 
 
@@ -295,6 +297,62 @@ def test_a_loss_that_is_not_a_number_is_one_line(artifact, tmp_path):
 def test_another_run_is_not_overwritten(artifact, undisturbed):
     e = problems_of([artifact], undisturbed[0], TINY)
     assert "--resume" in str(e) and e.exit_code == 73
+
+
+@pytest.mark.parametrize("method", ["ce", "null-bce", "cr-bce", "nll-plus"])
+def test_labels_with_a_stride_are_labels_with_holes(artifact, relations, monkeypatch, method):
+    """Loss and gradients are those of logits at the net's own size, and labels in which all other pixels are void."""
+    bare = settings(method=method, crop=48, model="tiny", scale_min=1.0, scale_max=1.0)
+    coarse = dataclasses.replace(bare, own=LogitsOptions(label_stride=4))
+    monkeypatch.undo()  # the real tiny net, whose logits are of every fourth pixel
+    found = METHODS[method]
+    data = loop.bind([artifact], bare, found, relations[0] if found.relations == "required" else None)
+    batch = torch.utils.data.default_collate([tuple(data.samples[row])[:5] for row in (0, 1)])
+    batch = loop.Batch(*batch)
+    num_classes = len(data.index.classes)
+    net = loop.build_net(bare, found, num_classes)
+    labels = found.labels(batch, num_classes, coarse.own)
+    assert torch.equal(labels, found.labels(batch, num_classes)[:, 2::4, 2::4])
+    pixels = (labels != 255).sum().float()
+    loss = found.loss(net, None, Step(batch, labels, data.teaching, pixels, coarse, 0))
+    loss.backward()
+    gradient = net.classifier.weight.grad.clone()
+    net.zero_grad()
+    holes = torch.full_like(found.labels(batch, num_classes), 255)
+    holes[:, 2::4, 2::4] = labels
+
+    def enlarged(net, logits, images, stride=1):
+        return logits.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+    monkeypatch.setattr(type(net), "_enlarged", enlarged)
+    expected = found.loss(net, None, Step(batch, holes, data.teaching, pixels, bare, 0))
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.allclose(gradient, net.classifier.weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_crops_are_multiples_of_the_label_stride():
+    with pytest.raises(UnifyError, match="no multiples of label_stride"):
+        settings_of("ce", {"crop": "50", "label_stride": "4"})
+    with pytest.raises(UnifyError, match="label_stride is 0"):
+        settings_of("ce", {"label_stride": "0"})
+    with pytest.raises(UnifyError, match="no setting 'label_stride'"):
+        settings_of("dropclass", {"label_stride": "4"})
+
+
+def test_a_run_from_before_there_was_a_setting_goes_on(artifact, undisturbed, tmp_path):
+    """It did what is the default now, and is refused with anything else."""
+    out = tmp_path / "run"
+    with pytest.raises(Stop):
+        loop.train([artifact], out, settings(save_every=3), advance=stop_after(4))
+    stored = torch.load(out / "ckpt.pt", weights_only=True)
+    assert stored["training"]["settings"].pop("label_stride") == 1
+    torch.save(stored, out / "ckpt.pt")
+    other = settings(save_every=3, own=LogitsOptions(label_stride=2))
+    refused = problems_of([artifact], out, other, resume=True)
+    assert [p.what for p in refused.problems] == ["label_stride was 1, not 2"]
+    loop.train([artifact], out, settings(save_every=3), resume=True)
+    assert same_weights(out / "ckpt.pt", undisturbed[0] / "ckpt.pt")
 
 
 def test_a_continuation_with_other_settings_is_refused(artifact, undisturbed):

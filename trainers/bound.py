@@ -67,7 +67,8 @@ def bind(
     mixture = mixture_named(settings.mixture)
     plan = schedule(mixture, drawn)
     maps = None if weights is None else maps_for(weights, drawn, mixture, settings, method)
-    samples = Samples(drawn, settings.augment(), seed=settings.seed, maps=maps)
+    keep_bytes = int(settings.cache * 2**30) // max(1, settings.workers)  # each worker decodes its own
+    samples = Samples(drawn, settings.augment(), seed=settings.seed, maps=maps, keep_bytes=keep_bytes)
     members = samples.members if len(samples.members) else None
     name = settings.method
     if method.relations == "required" and relations is None:

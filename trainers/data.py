@@ -136,6 +136,7 @@ class Samples(Dataset[Sample]):
             the nearest pixel under the map that image and label are under; beyond the edge, where the label is void,
             they weigh 1.
         cache_bytes: see `trainers.rows`.
+        keep_bytes: of decoded images and labels, those read first, that stay in the memory of each process.
 
     Raises:
         UnifyError: bad-artifact (65) if a version is not the one that was indexed; what `open_artifact` raises.
@@ -150,6 +151,7 @@ class Samples(Dataset[Sample]):
         short_side: int | None = None,
         maps: Maps | None = None,
         cache_bytes: int = CACHE_BYTES,
+        keep_bytes: int = 0,
     ) -> None:
         from unify.artifact import open_artifact
 
@@ -172,6 +174,8 @@ class Samples(Dataset[Sample]):
         #: (S, K) bool: the classes of each set code K, K + 1, ... The versions of an index agree on what they share.
         self.members = _members(index.classes, max((t.sets for t in taxonomies), key=len, default=()))
         self._rows = Rows(cache_bytes)
+        self._kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+        self._free_bytes = keep_bytes
         self._maps = maps
         if maps is not None:
             self._map_rows = Rows(cache_bytes, ("uncertainty.bytes",))
@@ -213,6 +217,8 @@ class Samples(Dataset[Sample]):
         from unify.codecs import read_label
         from unify.codecs_rgb import read_rgb
 
+        if row in self._kept:
+            return self._kept[row]
         file, place = self.index.file_of(row)
         image, label = self._rows.read(file, place)
         try:
@@ -222,7 +228,14 @@ class Samples(Dataset[Sample]):
         if label_hw.dtype != np.uint8 or label_hw.shape != image_hwc.shape[:2]:
             what = f"an image of {image_hwc.shape[:2]}, a label of {label_hw.shape} {label_hw.dtype}"
             raise self._unreadable(row, what)
-        return image_hwc, label_hw.astype(np.uint8, copy=False)
+        pair = image_hwc, label_hw.astype(np.uint8, copy=False)
+        size = sum(array.nbytes for array in pair)
+        if size <= self._free_bytes and self.augment is not None:  # which makes new arrays of them
+            self._free_bytes -= size
+            for array in pair:
+                array.flags.writeable = False
+            self._kept[row] = pair
+        return pair
 
     def _values(self, maps: Maps, row: int, size_hw: tuple[int, ...]) -> NDArray[np.uint16]:
         """What the map of that row stores, (H, W)."""

@@ -32,7 +32,7 @@ from trainers.data import Batch, Order, Samples, batches
 from trainers.distributed import Group, apart, joined, synced
 from trainers.evaluate import confusion_of, device_named, report
 from trainers.methods import Method, Step, Teaching, method_named
-from trainers.settings import FREE, Settings
+from trainers.settings import FREE, Settings, settings_of
 from trainers.trainee import Trainee
 from unify import storage
 from unify.errors import Problem, UnifyError, error
@@ -229,7 +229,7 @@ def _update(
 ) -> float:
     """One step of the optimizer on all parts together: their loss per labelled pixel, over all processes."""
     num_classes = len(data.index.classes)
-    labels = [method.labels(part, num_classes) for part in parts]
+    labels = [method.labels(part, num_classes, settings.own) for part in parts]
     pixels = max(1.0, group.total(sum(int((part != 255).sum()) for part in labels)))
     normalizer = torch.tensor(pixels / group.size, device=group.device)  # gradients are averaged, sums are meant
     run.optimizer.zero_grad(set_to_none=True)
@@ -383,6 +383,8 @@ def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data, group:
     try:
         old = dict(training["settings"])
         new = settings.to_json()
+        # A run from before there was a setting did what is its default.
+        old = settings_of(settings.method, {}).to_json() | old
         faults = [f"{k} was {old.get(k)}, not {v}" for k, v in new.items() if k not in FREE and old.get(k) != v]
         if there.data != tuple(sorted(a.digest for a in data.artifacts)):
             faults.append("the data was another version")

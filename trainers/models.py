@@ -127,22 +127,27 @@ class Segmenter(nn.Module):
         """
         return self._through(self._features(images)[0])
 
-    def forward(self, images: Tensor, auxiliary: bool = False) -> Any:
+    def forward(self, images: Tensor, auxiliary: bool = False, size_hw: tuple[int, int] | None = None) -> Any:
         """(B, 3, H, W) normalized floats -> logits (B, K, H, W), upsampled bilinearly.
 
         auxiliary: give (logits, auxiliary logits) instead; the latter, of OCR only and None else, are to be trained
         as well, with weight 0.4 in its paper.
+        size_hw: of the logits instead of the images' own, (H / s, W / s) with a whole s that divides both.
 
         Raises `UnifyError` (usage) when training on a single image with a net that averages whole images and then
-        normalizes over the batch.
+        normalizes over the batch; and for `size_hw` with a net that looks at images at several sizes.
         """
         if self.look is not None:
+            if size_hw is not None:
+                what = f"{self.config['name']} answers at the images' own size"
+                raise error("usage", "", what, "leave label_stride at 1")
             return self.look(self, images, auxiliary)
         features, guess = self._features(images)
-        logits = self._enlarged(self.classifier(self._through(features)), images)
+        stride = 1 if size_hw is None else images.shape[2] // size_hw[0]
+        logits = self._enlarged(self.classifier(self._through(features)), images, stride)
         if not auxiliary:
             return logits
-        return logits, None if guess is None else self._enlarged(guess, images)
+        return logits, None if guess is None else self._enlarged(guess, images, stride)
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """What `forward` gives with `auxiliary`, and the maps of the backbone that it is from, fine to coarse.
@@ -195,10 +200,14 @@ class Segmenter(nn.Module):
         passed: Tensor = self.path(features, class_weights(self.classifier))
         return passed
 
-    def _enlarged(self, logits: Tensor, images: Tensor) -> Tensor:
+    def _enlarged(self, logits: Tensor, images: Tensor, stride: int = 1) -> Tensor:
+        """To the size of the images, or of every `stride`-th pixel of them."""
         height, width = images.shape[2:]
         size = (height + -height % self.multiple, width + -width % self.multiple)
-        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        if stride > 1:
+            size, height, width = (-(-size[0] // stride), -(-size[1] // stride)), height // stride, width // stride
+        if logits.shape[2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits[:, :, :height, :width]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.augment import Augment, stretched
-from unify.errors import Problem, UnifyError
+from unify.errors import Problem, UnifyError, error
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 PRECISIONS = ("float32", "bf16")
@@ -38,6 +38,7 @@ class Settings:
     tensorboard: write its event files too, into OUT/tensorboard.
     holdout: share of the training images that are not drawn; with evaluate_split=holdout they are what is scored.
     keep_best: keep the checkpoint with the highest score in OUT/best.
+    cache: GiB of memory for decoded images, of all workers together; those that find no place are decoded each time.
     own: the method's own options (`Method.options`); its defaults if None.
     """
 
@@ -85,6 +86,7 @@ class Settings:
     tensorboard: bool = False
     holdout: float = 0.0
     keep_best: bool = False
+    cache: float = 0.0
     own: Any = None
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ class Settings:
         faults += [f"{name} is {value:g}, not above 0" for name, value in positive.items() if not value > 0]
         faults += [
             f"{name} is {getattr(self, name):g}, not at least 0"
-            for name in ("power", "min_lr", "momentum", "weight_decay", "auxiliary")
+            for name in ("power", "min_lr", "momentum", "weight_decay", "auxiliary", "cache")
             if not getattr(self, name) >= 0
         ]
         if not 0 <= self.bn_momentum <= 1:
@@ -136,6 +138,10 @@ class Settings:
         options = options_of(self.method)
         if self.own is None and options is not None:
             object.__setattr__(self, "own", options())
+        stride = getattr(self.own, "label_stride", 1)
+        if any(side % stride for side in self.crop_hw):
+            what = f"crops of {self.crop_hw[0]} x {self.crop_hw[1]} are no multiples of label_stride ({stride})"
+            raise error("bad-config", "settings", what, "choose another crop, or label_stride")
 
     def augment(self) -> Augment:
         return Augment(
@@ -167,7 +173,7 @@ class Settings:
 #: What may differ between a run and its continuation: it changes no weight.
 FREE = (
     *("workers", "save_every", "evaluate_every", "evaluate_images", "evaluate_split", "device", "threads"),
-    *("tensorboard", "keep_best"),
+    *("tensorboard", "keep_best", "cache"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
 from trainers.ops import bce
 
 
@@ -13,4 +13,4 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
     return bce.bce(logits_bkhw, labels_bhw, members=teaching.members, normalizer=normalizer)
 
 
-METHOD = Method("binary cross-entropy over all classes", of_logits(loss))
+METHOD = Method("binary cross-entropy over all classes", of_logits(loss), options=LogitsOptions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
 from trainers.ops.softmax import cross_entropy
 
 
@@ -16,4 +16,10 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
     return cross_entropy(logits_bkhw, labels_bhw, normalizer=normalizer)
 
 
-METHOD = Method("softmax cross-entropy over all classes", of_logits(loss), knows_sets=False, activation="softmax")
+METHOD = Method(
+    "softmax cross-entropy over all classes",
+    of_logits(loss),
+    knows_sets=False,
+    activation="softmax",
+    options=LogitsOptions,
+)

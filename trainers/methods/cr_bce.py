@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
 from trainers.ops import bce
 
 
@@ -20,4 +20,6 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
     )
 
 
-METHOD = Method("Null BCE, with the related classes as targets too", of_logits(loss), relations="required")
+METHOD = Method(
+    "Null BCE, with the related classes as targets too", of_logits(loss), relations="required", options=LogitsOptions
+)

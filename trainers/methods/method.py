@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.data import Batch, normalized
+from unify.errors import error
 
 if TYPE_CHECKING:
     from trainers.settings import Settings
@@ -95,19 +96,44 @@ class Method:
     net: Mapping[str, Any] = field(default_factory=dict)
     parts: Callable[[nn.Module, Settings], nn.Module] | None = None
 
-    def labels(self, batch: Batch, num_classes: int) -> Tensor:
-        """(B, H, W) uint8: the labels of a batch as this method learns from them."""
+    def labels(self, batch: Batch, num_classes: int, own: Any = None) -> Tensor:
+        """(B, H, W) uint8: the labels of a batch as this method learns from them.
+
+        own: the method's options. With a `label_stride` of s, the middle pixel of each s x s: (B, H / s, W / s).
+        """
+        stride = own.label_stride if isinstance(own, LogitsOptions) else 1
+        label_bhw = batch.label_bhw
+        if stride > 1:
+            label_bhw = label_bhw[:, stride // 2 :: stride, stride // 2 :: stride].contiguous()
         if self.knows_sets:
-            return batch.label_bhw
-        return torch.where(batch.label_bhw >= num_classes, VOID, batch.label_bhw)
+            return label_bhw
+        return torch.where(label_bhw >= num_classes, VOID, label_bhw)
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsOptions:
+    """label_stride: take the labels of every n-th pixel of every n-th row, and logits of that size. On a CPU, small
+    nets spend most of a step on logits as large as the image; at the net's own stride they are not enlarged at all.
+    1 for all pixels, as the papers have it. `crop` and `crop_width` are to be multiples of it.
+    """
+
+    label_stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.label_stride < 1:
+            raise error("bad-config", "settings", f"label_stride is {self.label_stride}, not at least 1", "correct it")
 
 
 def of_logits(loss: LogitsLoss) -> Loss:
-    """A loss of logits alone; of nets with a first guess (OCR), that has the same loss times `settings.auxiliary`."""
+    """A loss of logits alone, which are as large as the labels; the options of such methods are `LogitsOptions`.
+
+    Nets with a first guess (OCR) have the same loss for that, times `settings.auxiliary`.
+    """
 
     def of_net(net: nn.Module, parts: nn.Module | None, step: Step) -> Tensor:
+        size = {"size_hw": tuple(step.labels_bhw.shape[1:])} if step.settings.own.label_stride > 1 else {}
         with step.autocast():
-            logits_bkhw, guess_bkhw = net(normalized(step.batch.image_bchw), auxiliary=True)
+            logits_bkhw, guess_bkhw = net(normalized(step.batch.image_bchw), auxiliary=True, **size)
         total = loss(logits_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)
         if guess_bkhw is not None:
             also = loss(guess_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)

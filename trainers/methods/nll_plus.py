@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
 from trainers.ops.softmax import nll_plus
 
 
@@ -21,4 +21,4 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
 
 
 ABOUT = "log of the summed probability of what a label may be"
-METHOD = Method(ABOUT, of_logits(loss), "optional", activation="softmax")
+METHOD = Method(ABOUT, of_logits(loss), "optional", activation="softmax", options=LogitsOptions)

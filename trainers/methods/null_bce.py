@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainers.data import Batch
-from trainers.methods.method import Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
 from trainers.ops import bce
 
 
@@ -13,4 +13,4 @@ def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teachi
     return bce.null_bce(logits_bkhw, labels_bhw, batch.allowed_bk, members=teaching.members, normalizer=normalizer)
 
 
-METHOD = Method("binary cross-entropy over the source's own classes", of_logits(loss))
+METHOD = Method("binary cross-entropy over the source's own classes", of_logits(loss), options=LogitsOptions)
