@@ -11,9 +11,10 @@ Labels 4x512x1024, 70 classes, cells of 8x8, on the CPU: a generated street (Map
     scatter         trainers.ops.cpp.by_scatter, what runs on a GPU
     one-hot         trainers.ops.cpp_reference, F.one_hot and F.avg_pool2d
 
-Results are compared bit for bit in a first round, which is not counted; rounds alternate, medians are compared. "write"
-is torch.zeros of the result's size alone. Then all four scales of HRNet's heads, 4, 8, 16 and 32: one pass against
-four, and against one-hot. Then a training step of the tiny net with method `cpp` (batch 4 of 256x256, 19 and 70
+Results are compared bit for bit in a first round, which is not counted; rounds alternate, medians are compared. With
+one thread the time is that of the processor, which others on the machine hardly lengthen; else that of the clock.
+"write" is torch.zeros of the result's size alone. Then all four scales of HRNet's heads, 4, 8, 16 and 32: one pass
+against four, and against one-hot. Then a training step of the tiny net with method `cpp` (batch 4 of 256x256, 19 and 70
 classes): what share of it makes the targets of its three heads, at 1/2, 1/4 and 1/8; and what share of that step the
 targets of four heads at 1/4 to 1/32 would take. Steps with aux=nearest and aux=none stand beside it.
 """
@@ -104,14 +105,15 @@ def ways(labels_bhw: Tensor, scale: int) -> dict[str, Callable[[], Tensor]]:
 
 def timed(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each; rounds alternate. `one-hot` is the slowest by far: a third of the rounds."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds):
         for name, call in calls.items():
             if "one-hot" in name and i % 3:
                 continue
-            start = time.perf_counter()
+            start = clock()
             call()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(found) for name, found in seconds.items()}
 
 
@@ -220,6 +222,7 @@ def main() -> None:
         "torch": torch.__version__,
         "labels": [BATCH, HEIGHT, WIDTH],
         "classes": CLASSES,
+        "seconds": "of the processor" if args.threads == 1 else "of the clock",
         "goals": GOALS,
         "operator": {name: compare(labels_bhw, args.rounds) for name, labels_bhw in maps.items()},
         "scales 4, 8, 16, 32 of street": compare_pyramids(maps["street"], args.rounds),

@@ -204,30 +204,36 @@ def objects_lost(artifact: Artifact) -> dict[str, Any]:
 def run(artifact: Artifact, way: str, seed: int, steps: int, far: tuple[int, int], folder: Path) -> dict[str, Any]:
     training = {**TRAINING, "aux": way, "seed": seed, "steps": steps, "save_every": steps, "evaluate_every": steps}
     metrics = loop.train([artifact], folder, settings_of("cpp", training), resume=True)
-    net = checkpoint.net_of(checkpoint.load(folder))
-    index = build_index([artifact])
-    scores = Scores(len(index.classes), far)
-    confusion_of(net, Samples(index, None), rows_of(index, "val"), activation="softmax", watch=scores.watch)
-    found = scores.report(index.classes)
+    found = scored(artifact, folder, far)
     assert abs(found["miou"] - metrics["miou"]) < 1e-6, "two ways to score, one mIoU"
     return {"way": way, "seed": seed, "seconds": metrics["seconds"], "loss": metrics["loss"], **found}
 
 
-def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """way -> score -> [mean, standard deviation over seeds]; and the same of cpp - other, seed by seed."""
+def scored(artifact: Artifact, folder: Path, far: tuple[int, int]) -> dict[str, Any]:
+    """What the net of a run gets on val: see `Scores.report`."""
+    net = checkpoint.net_of(checkpoint.load(folder))
+    index = build_index([artifact])
+    scores = Scores(len(index.classes), far)
+    confusion_of(net, Samples(index, None), rows_of(index, "val"), activation="softmax", watch=scores.watch)
+    return scores.report(index.classes)
+
+
+def summary(runs: Sequence[Mapping[str, Any]], ways: Sequence[str] = WAYS) -> dict[str, dict[str, list[float]]]:
+    """way -> score -> [mean, standard deviation over seeds]; and the same of first way - other, seed by seed."""
     scores = ("miou", "miou of thin classes", "miou far")
     values: dict[str, dict[str, list[float]]] = {}
-    for way in WAYS:
+    for way in ways:
         mine = sorted((r for r in runs if r["way"] == way), key=lambda r: r["seed"])
         named = {name: [r[name] for r in mine] for name in scores}
         named |= {f"objects of {name} px": [r["iou by size"][name] for r in mine] for name in BINS}
         named |= {f"class {name}": [r["iou"][name] for r in mine] for name in mine[0]["iou"]}
         values[way] = {name: found for name, found in named.items() if None not in found}
-    for other in ("nearest", "none"):
-        pairs = values["cpp"].keys() & values[other].keys()
-        values[f"cpp - {other}"] = {
-            name: [a - b for a, b in zip(values["cpp"][name], values[other][name], strict=True)]
-            for name in values["cpp"]
+    first, *others = ways
+    for other in others:
+        pairs = values[first].keys() & values[other].keys()
+        values[f"{first} - {other}"] = {
+            name: [a - b for a, b in zip(values[first][name], values[other][name], strict=True)]
+            for name in values[first]
             if name in pairs
         }
     return {
@@ -245,31 +251,31 @@ def tables(results: Mapping[str, Any]) -> str:
             continue
         found = summary([run for run in facts["runs"] if run["seed"] in seeds])
         parts.append(f"**{facts['title']}**; {len(seeds)} seeds, {facts['images']['val']} images of val.")
-        rows = [[name, *(_cell(way, found[way].get(name)) for way in found)] for name in found["cpp"]]
-        parts.append(_table(["IoU, %", *found], rows))
+        rows = [[name, *(cell(way, found[way].get(name)) for way in found)] for name in found["cpp"]]
+        parts.append(table(["IoU, %", *found], rows))
         counts = facts["objects"]
         lost = [[f"at {at}", *(f"{100 * share:.0f}" for share in shares)] for at, shares in counts["lost"].items()]
         sizes = [f"{name} px" for name in counts["bins"]]
         rows = [["there are", *(f"{number:,}" for number in counts["objects"])], *lost]
-        parts.append(_table(["objects that nearest labels lose, %", *sizes], rows))
+        parts.append(table(["objects that nearest labels lose, %", *sizes], rows))
     return "\n\n".join(parts)
 
 
-def _cell(way: str, found: Sequence[float] | None) -> str:
+def cell(way: str, found: Sequence[float] | None) -> str:
     if found is None:
         return ""
     mean, deviation = found
     return f"{100 * mean:{'+' if ' - ' in way else ''}z.1f} ± {100 * deviation:.1f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], f"|---|{'---:|' * (len(head) - 1)}", *lines[1:]])
 
 
-def complete_seeds(runs: Sequence[Mapping[str, Any]]) -> set[int]:
+def complete_seeds(runs: Sequence[Mapping[str, Any]], ways: Sequence[str] = WAYS) -> set[int]:
     """Those that every way was run with."""
-    return set.intersection(*({r["seed"] for r in runs if r["way"] == way} for way in WAYS))
+    return set.intersection(*({r["seed"] for r in runs if r["way"] == way} for way in ways))
 
 
 def main() -> None:

@@ -74,6 +74,30 @@ def test_counts_of_any_label(height, width, scale, levels, patch, seed):
             assert np.array_equal(counts[b, 4], side * side - expected.sum(0))
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8, 16, 32, 64, 128, 512])
+def test_counts_of_noise(scale):
+    """Where most pixels are runs of their own, labels are looked for one by one, and summed in bytes."""
+    rng = np.random.default_rng(scale)
+    codes = rng.permutation(200)[:37].astype(np.uint8)  # any labels, in any order of channels
+    channel_of = np.full(256, -2, np.int16)
+    channel_of[codes] = range(37)
+    channel_of[[250, 255]] = -1
+    labels_bhw = rng.choice(np.array([*codes, 250, 255], np.uint8), (2, 600, 200))
+    labels_bhw[0, :, :63] = codes[np.arange(63) % 2]  # more rows of one label than a byte counts
+    labels_bhw[1, 300:, 64:] = 255
+    expected = np.zeros((2, 37, -(-600 // scale), -(-200 // scale)), np.int64)
+    b, y, x = np.nonzero(channel_of[labels_bhw] >= 0)
+    np.add.at(expected, (b, channel_of[labels_bhw[b, y, x]], y // scale, x // scale), 1)
+    found = cpp.count_cells(labels_bhw, channel_of, 37, scale, levels=2, with_rest=True)
+    assert np.array_equal(found[0][:, :37], expected)
+    assert np.array_equal(found[0][:, 37], scale * scale - expected.sum(1))
+    shares = cpp.count_cells(labels_bhw, channel_of, 37, scale, as_shares=True)[0]
+    assert np.array_equal(shares, expected.astype(np.float32) / np.float32(scale * scale))
+    larger = np.zeros((2, 37, *found[1].shape[2:]), np.int64)
+    np.add.at(larger, (b, channel_of[labels_bhw[b, y, x]], y // (2 * scale), x // (2 * scale)), 1)
+    assert np.array_equal(found[1][:, :37], larger)
+
+
 NEXT_TO_A_WALL = """
 import ctypes, mmap
 import numpy as np
@@ -87,7 +111,9 @@ lookup = np.zeros(256, np.int16)
 for width in (1, 63, 64, 65, 127, 128, 129, 200):
     for height in (1, 2, 5, 16):
         labels = page[mmap.PAGESIZE - width * height :].reshape(1, height, width)
-        assert cpp.count_cells(labels, lookup, 1, 4)[0].sum() == width * height
+        for stripes in (0, 1):
+            labels[:] = stripes * np.arange(width * height).reshape(height, width) % 7
+            assert cpp.count_cells(labels, lookup, 1, 4)[0].sum() == width * height
 print("whole")
 """
 
@@ -109,6 +135,15 @@ def test_labels_that_must_not_occur_are_named():
     labels_bhw = np.zeros((1, 9, 90), np.uint8)
     labels_bhw[0, 8, 89] = 4
     with pytest.raises(UnifyError, match=r"unknown-id: label 4 where labels are 0\.\.3"):
+        cpp.count_cells(labels_bhw, channels(4), 4, 8)
+
+
+@pytest.mark.parametrize("x", [0, 63, 64, 127])
+def test_of_noise_too(x):
+    labels_bhw = np.random.default_rng(0).choice(np.array([0, 1, 2, 3, 255], np.uint8), (1, 9, 128))
+    assert len(cpp.count_cells(labels_bhw, channels(4), 4, 8)) == 1
+    labels_bhw[0, 5, x] = 4
+    with pytest.raises(UnifyError, match="unknown-id: label 4"):
         cpp.count_cells(labels_bhw, channels(4), 4, 8)
 
 

@@ -12,19 +12,30 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from trainers import checkpoint, loop, seethrough  # noqa: E402
-from trainers.data import Batch, normalized  # noqa: E402
+from trainers.data import Batch, Samples, normalized  # noqa: E402
+from trainers.evaluate import confusion_of, rows_of  # noqa: E402
 from trainers.methods import METHODS, Step, Teaching  # noqa: E402
 from trainers.methods.seethrough import Options, loss  # noqa: E402
 from trainers.models import build  # noqa: E402
-from trainers.seethrough import SeeThroughHead, fuse_maps, fuse_scales, look_at  # noqa: E402
+from trainers.seethrough import (  # noqa: E402
+    FUSIONS,
+    SeeThroughHead,
+    fuse_maps,
+    fuse_mean,
+    fuse_relative,
+    fuse_scales,
+    look_at,
+)
 from trainers.settings import settings_of  # noqa: E402
 from unify.build import build as build_version  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
+from unify.index import build_index  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from .worlds import plan_of  # noqa: E402
 
 CLASSES = 5
+NETS = {"attention": "seethrough-tiny", "relative": "seethrough-tiny-relative", "mean": "seethrough-tiny-mean"}
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +89,70 @@ def test_coarse_answers_are_fused_as_the_formula_says():
             for s in (1, 0):
                 fused = mixed(fused, attentions[s][b, 0].tolist(), answers[s][b, k].tolist())
             assert torch.allclose(found[b, k], torch.tensor(fused, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def each_class(answers, fuse_two):
+    """X of every image and class: fuse_two(X_{s+1}, x_s, s, b), coarse to fine, on lists."""
+    found = torch.zeros_like(answers[0])
+    for b in range(answers[0].shape[0]):
+        for k in range(answers[0].shape[1]):
+            fused = answers[-1][b, k].tolist()
+            for s in reversed(range(len(answers) - 1)):
+                fused = fuse_two(fused, answers[s][b, k].tolist(), s, b)
+            found[b, k] = torch.tensor(fused, dtype=torch.float64)
+    return found
+
+
+def test_neighbours_share_by_softmax_of_their_scores():
+    """Of 9 x 13 pixels too, that are no whole multiple of those of the scale above."""
+    sizes = [(9, 13), (5, 7), (2, 3)]
+    answers = [torch.randn(2, 3, *size).double() for size in sizes]
+    scores = [3 * torch.randn(2, 1, *size).double() for size in sizes]
+
+    def fuse_two(coarse, fine, s, b):
+        height, width = len(fine), len(fine[0])
+        larger, theirs = (enlarged(x, height, width) for x in (coarse, scores[s + 1][b, 0].tolist()))
+        ours = scores[s][b, 0].tolist()
+        out = []
+        for y in range(height):
+            weights = [(math.exp(theirs[y][x]), math.exp(ours[y][x])) for x in range(width)]
+            out.append([(t * larger[y][x] + o * fine[y][x]) / (t + o) for x, (t, o) in enumerate(weights)])
+        return out
+
+    assert torch.allclose(fuse_relative(answers, scores), each_class(answers, fuse_two), rtol=0, atol=1e-12)
+
+
+def test_the_mean_is_half_of_each_of_two():
+    sizes = [(9, 13), (5, 7), (2, 3)]
+    answers = [torch.randn(2, 3, *size).double() for size in sizes]
+
+    def fuse_two(coarse, fine, s, b):
+        larger = enlarged(coarse, len(fine), len(fine[0]))
+        return [[(u + v) / 2 for u, v in zip(*rows, strict=True)] for rows in zip(larger, fine, strict=True)]
+
+    found = fuse_mean(answers)
+    assert torch.allclose(found, each_class(answers, fuse_two), rtol=0, atol=1e-12)
+    halves = [torch.full_like(x[:, :1], 0.5) for x in answers[1:]]
+    assert torch.allclose(found, fuse_maps(answers, halves), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_head_fuses_as_it_is_told(fusion):
+    head = SeeThroughHead((6, 8, 10, 12), CLASSES, channels=16, key_channels=8, fusion=fusion).eval()
+    maps = [torch.randn(2, width, 32 // 2**i, 48 // 2**i) for i, width in enumerate((6, 8, 10, 12))]
+    scored = [part.attention is not None for part in head.coarse]
+    assert scored == {"attention": [False, True, True, True], "relative": [True] * 4, "mean": [False] * 4}[fusion]
+    with torch.no_grad():
+        seen = head(maps)
+        answers = [part.answer(part.mix(x)) for part, x in zip(head.coarse, maps, strict=True)]
+        scores = [part.attention(part.mix(x)) for part, x in zip(head.coarse, maps, strict=True) if part.attention]
+        expected = {
+            "attention": lambda: fuse_maps(answers, [score.sigmoid() for score in scores]),
+            "relative": lambda: fuse_relative(answers, scores),
+            "mean": lambda: fuse_mean(answers),
+        }[fusion]()
+    assert torch.equal(seen.guess, expected)
+    assert all(torch.equal(one, other) for one, other in zip(seen.coarse, answers, strict=True))
 
 
 def test_the_coarse_answer_counts_where_its_attention_is_one():
@@ -159,15 +234,21 @@ def test_the_papers_net():
     assert len(net.head.coarse) == 4
     more = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in plain.parameters())
     assert 3e6 < more < 6e6
+    for fusion in ("relative", "mean"):
+        with torch.device("meta"):
+            other = build(f"seethrough-hrnet-w48-{fusion}", 19, classifier="linear")
+        assert other.head.fusion == fusion and other.config["name"].endswith(fusion) and len(other.head.coarse) == 4
 
 
 # --- The method ---------------------------------------------------------------------------------------------
 
 
-def step_of(net, *, seed: int = 0, **given) -> Step:
+def step_of(net, *, seed: int = 0, size=(40, 48), **given) -> Step:
+    height, width = size
     rng = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (2, 3, 40, 48), generator=rng, dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (2, 10, 12), generator=rng).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    images = torch.randint(0, 256, (2, 3, height, width), generator=rng, dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (2, -(-height // 4), -(-width // 4)), generator=rng)
+    labels = labels.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height, :width]
     labels[torch.rand(labels.shape, generator=rng) < 0.1] = 255
     labels = labels.to(torch.uint8)
     batch = Batch(images, labels, torch.ones(2, CLASSES, dtype=torch.bool), torch.zeros(2), torch.zeros(2))
@@ -216,9 +297,48 @@ def test_the_loss_is_its_formula():
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
+def literal_cells(logits, labels, stride: int):
+    """`literal_kl` of cells that may reach beyond the labels, where all is void."""
+    rows, columns = -(-labels.shape[1] // stride), -(-labels.shape[2] // stride)
+    padding = (0, columns * stride - labels.shape[2], 0, rows * stride - labels.shape[1])
+    return literal_kl(logits[:, :, :rows, :columns], F.pad(labels, padding, value=255), stride)
+
+
+@pytest.mark.parametrize("size", [(40, 48), (37, 51)])
+@pytest.mark.parametrize("aux_per", ["head", "mean"])
+@pytest.mark.parametrize(
+    ("aux_scales", "aux_sizes", "chosen"),
+    [
+        ("coarser", "own", {1.0: (1, 2)}),
+        ("finer", "own", {1.0: (0, 1)}),
+        ("all", "own", {1.0: (0, 1, 2)}),
+        ("coarser", "all", {0.5: (1, 2), 1.0: (1, 2)}),
+        ("all", "all", {0.5: (0, 1, 2), 1.0: (0, 1, 2)}),
+    ],
+)
+def test_cpp_losses_are_of_the_chosen_coarse_answers(aux_scales, aux_sizes, chosen, aux_per, size):
+    net = build("seethrough-tiny", CLASSES, classifier="linear").eval()
+    chosen_by = {"aux_scales": aux_scales, "aux_sizes": aux_sizes, "aux_per": aux_per}
+    step = step_of(net, size=size, aux_weight=0.7, **chosen_by)
+    without = step_of(net, size=size, aux_weight=0, **chosen_by)
+    with torch.no_grad():
+        found = float(loss(net, None, step)) - float(loss(net, None, without))
+        views = look_at(net, normalized(step.batch.image_bchw), (0.5, 1.0)).views
+        losses = []
+        for scale, numbers in chosen.items():
+            # A cell of the view at a half is of twice as many pixels of the label; an odd row or column is left over.
+            times = round(1 / scale)
+            labels = step.labels_bhw[:, : size[0] // times * times, : size[1] // times * times]
+            cells = [(views[scale].coarse[i], times * (2, 4, 8)[i]) for i in numbers]
+            losses += [float(literal_cells(answer, labels, stride)) for answer, stride in cells]
+    expected = sum(losses) / (len(losses) if aux_per == "mean" else 1)
+    assert found == pytest.approx(0.7 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NETS.values())
 @pytest.mark.parametrize("aux", ["cpp", "nearest", "none"])
-def test_gradients_reach_every_parameter(aux):
-    net = build("seethrough-tiny", CLASSES, classifier="linear")
+def test_gradients_reach_every_parameter(aux, name):
+    net = build(name, CLASSES, classifier="linear")
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout2d):
             module.p = 0.0
@@ -272,12 +392,41 @@ def test_it_learns_and_its_checkpoint_makes_the_same_net(artifact, tmp_path):
         assert net.eval()(torch.randn(1, 3, 50, 70)).shape == (1, 19, 50, 70)
 
 
+@pytest.mark.parametrize(("fusion", "name"), NETS.items())
+def test_a_checkpoint_of_any_fusion_answers_as_the_net_did(artifact, tmp_path, fusion, name):
+    given = {"model": name, "steps": 2, "batch": 2, "crop": 48, "aux_scales": "all", "aux_sizes": "all"}
+    metrics = loop.train([artifact], tmp_path / "run", settings_of("seethrough", given))
+    whole = checkpoint.load(tmp_path / "run")
+    alone = checkpoint.load(tmp_path / "run/ckpt.safetensors")
+    nets = [checkpoint.net_of(each) for each in (whole, alone)]
+    assert [(net.config["name"], net.head.fusion) for net in nets] == 2 * [(name, fusion)]
+    assert whole.training["settings"]["aux_scales"] == whole.training["settings"]["aux_sizes"] == "all"
+    # As it scored when it was trained, so it does now.
+    index = build_index([artifact])
+    seen = []
+    confusion_of(nets[1], Samples(index, None), rows_of(index, "val"), activation="softmax", watch=seen.append)
+    ious = []
+    for k in range(19):
+        pairs = [(each.truth_hw == k, (each.answer_hw == k) & (each.truth_hw < 19)) for each in seen]
+        union = sum(int((truth | answer).sum()) for truth, answer in pairs)
+        ious += [sum(int((truth & answer).sum()) for truth, answer in pairs) / union] if union else []
+    assert sum(ious) / len(ious) == pytest.approx(metrics["miou"], abs=1e-9)
+    images = torch.randn(1, 3, 50, 70)
+    with torch.no_grad():
+        assert torch.equal(nets[0](images), nets[1](images))
+    with pytest.raises(UnifyError, match="its weights are not those of"):
+        other = next(model for model in NETS.values() if model != name)
+        checkpoint.put_weights(build(other, 19, classifier="linear"), whole)
+
+
 def test_mistakes_are_one_line():
     with pytest.raises(UnifyError, match="tiny has no coarse answers"):
         loss(build("tiny", CLASSES), None, step_of(None))
     with pytest.raises(UnifyError) as caught:
-        Options(unfused_weight=-1, cpp_void="channel")
-    assert len(caught.value.problems) == 2
+        Options(unfused_weight=-1, cpp_void="channel", aux_scales="three", aux_sizes="both")
+    assert len(caught.value.problems) == 4
+    with pytest.raises(UnifyError, match="aux_scales is 'three'; known: coarser, finer, all"):
+        settings_of("seethrough", {"aux_scales": "three"})
     with pytest.raises(UnifyError, match="aux is 'far'"):
         settings_of("seethrough", {"aux": "far"})
     net = build("seethrough-hrnet-w18-small-v1", CLASSES) if _has("timm") else None

@@ -298,6 +298,23 @@ def test_heads_are_of_the_maps_of_the_net():
     assert heads_for(net, K, 2).strides == (4, 8)
 
 
+@pytest.mark.parametrize("width", [0, 24, 256])
+def test_heads_are_as_wide_as_is_said(width):
+    step = step_of(aux_width=width)
+    net, parts = made(step)
+    kinds = [[type(layer).__name__ for layer in head.modules() if not list(layer.children())] for head in parts.heads]
+    assert kinds == 3 * [["Conv2d", "BatchNorm2d", "ReLU", "Conv2d"] if width else ["Conv2d"]]
+    if width:
+        assert [(head[0][0].out_channels, head[0][0].kernel_size) for head in parts.heads] == [
+            (min(width, channels), (3, 3)) for channels in (16, 32, 64)
+        ]
+    assert [head[-1].kernel_size for head in parts.heads] == 3 * [(1, 1)]
+    METHODS["cpp"].loss(net, parts, step).backward()
+    assert all(p.grad is not None and p.grad.any() for head in parts.heads for p in head[-1].parameters())
+    alone = parts([torch.zeros(1, c, 1, 1) for c in (16, 32, 64)]) if not width else None
+    assert alone is None or [tuple(x.shape) for x in alone] == 3 * [(1, K, 1, 1)]  # nothing to normalize
+
+
 @pytest.mark.parametrize(
     ("name", "strides"),
     [
@@ -392,8 +409,8 @@ def test_parts_of_an_update_add_up_to_the_whole():
 
 def test_options_are_checked():
     with pytest.raises(UnifyError) as e:
-        Options(aux="cp", aux_weight=-1, aux_per="cell", aux_heads=0, cpp_void="ignore")  # type: ignore[arg-type]
-    assert len(e.value.problems) == 5
+        Options("cp", -1, "cell", aux_heads=0, aux_width=-1, cpp_void="ignore")  # type: ignore[arg-type]
+    assert len(e.value.problems) == 6
     with pytest.raises(UnifyError, match="bad-config: settings: aux is 'nn'; known: cpp, nearest, none"):
         settings_of("cpp", {"aux": "nn"})
 
@@ -453,7 +470,7 @@ def test_nets_of_all_ways_begin_alike(artifact, tmp_path):
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["cpp", "cpp_evidence"])
+@pytest.mark.parametrize("name", ["cpp", "cpp_evidence", "seethrough_evidence"])
 def test_the_pages_tables_are_what_was_measured(name):
     benchmark = importlib.import_module(f"benchmarks.{name}")
     results = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
@@ -462,13 +479,16 @@ def test_the_pages_tables_are_what_was_measured(name):
 
 def test_evidence_is_complete():
     """At least three seeds of every way, none left out, and the goals of the operator kept."""
-    evidence = json.loads((ROOT / "benchmarks/results/cpp_evidence.json").read_text())
-    for facts in evidence["data"].values():
-        runs = sorted((run["way"], run["seed"]) for run in facts["runs"])
-        seeds = max(seed for _, seed in runs) + 1
-        assert seeds >= 3 and runs == [(way, s) for way in ("cpp", "nearest", "none") for s in range(seeds)]
+    for name, ways in {"cpp": ("cpp", "nearest", "none"), "seethrough": ("cpp", "mean", "none")}.items():
+        evidence = json.loads((ROOT / f"benchmarks/results/{name}_evidence.json").read_text())
+        for facts in evidence["data"].values():
+            runs = sorted((run["way"], run["seed"]) for run in facts["runs"])
+            seeds = max(seed for _, seed in runs) + 1
+            assert seeds >= 3 and runs == [(way, s) for way in ways for s in range(seeds)]
     speed = json.loads((ROOT / "benchmarks/results/cpp.json").read_text())
-    for way in ("one-hot", "bincount", "numpy bincount"):
-        assert speed["operator"]["street"]["times_as_long"][way] >= speed["goals"][way]
+    assert set(speed["operator"]) == {"street", "blocks", "street with specks", "noise"}
+    for found in speed["operator"].values():
+        for way in ("one-hot", "bincount", "numpy bincount"):
+            assert found["times_as_long"][way] >= speed["goals"][way]
     for step in speed["a step of the tiny net"].values():
         assert step["percent_of_step"]["targets of four heads"] <= speed["goals"]["targets of four heads, % of a step"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch.nn.functional as F
@@ -96,6 +97,15 @@ MODELS: dict[str, Net] = {
     "seethrough-tiny": Net(seethrough.of_tiny, "", (2,), 8, seethrough.look),
     "seethrough-hrnet-w18-small-v1": Net(seethrough.of_hrnet, "hrnet_w18_small.ms_in1k", (4,), 32, seethrough.look),
     "seethrough-hrnet-w48": Net(seethrough.of_hrnet, "hrnet_w48.ms_in1k", (4,), 32, seethrough.look),
+    # Other readings of its fusion, see `trainers.seethrough`.
+    "seethrough-tiny-relative": Net(partial(seethrough.of_tiny, fusion="relative"), "", (2,), 8, seethrough.look),
+    "seethrough-tiny-mean": Net(partial(seethrough.of_tiny, fusion="mean"), "", (2,), 8, seethrough.look),
+    "seethrough-hrnet-w48-relative": Net(
+        partial(seethrough.of_hrnet, fusion="relative"), "hrnet_w48.ms_in1k", (4,), 32, seethrough.look
+    ),
+    "seethrough-hrnet-w48-mean": Net(
+        partial(seethrough.of_hrnet, fusion="mean"), "hrnet_w48.ms_in1k", (4,), 32, seethrough.look
+    ),
 }
 
 

@@ -6,9 +6,16 @@ coarse answer; labels pooled by CPP for three of them; a trainable relative atte
 lower one upsampled bilinearly; one scale after the other fused into a fine map X; the final answer by OCR; training on
 an image at two sizes and answers from three, as Tao et al. (Hierarchical Multi-Scale Attention, 2020) have it.
 
-Our reconstruction: that the three are all but the finest; the formula of fusion (`fuse_maps`, by analogy with Tao et
-al.); that an attention is made where the coarser answer is; and that X, which is a map of classes, takes the place of
-the first guess of OCR, which sums up the backbone's maps over the regions that X shows.
+Our reconstruction: that X, which is a map of classes, takes the place of the first guess of OCR, which sums up the
+backbone's maps over the regions that X shows; and the formula of fusion, which is lost. Nets have one of three
+(`FUSIONS`), and say which by their name:
+
+    attention   seethrough-tiny            by analogy with Tao et al.: the coarser scale says how much it counts, where
+                                           it is (`fuse_maps`)
+    relative    seethrough-tiny-relative   every scale has a score; two neighbours share by softmax (`fuse_relative`)
+    mean        seethrough-tiny-mean       half of each, a control (`fuse_mean`)
+
+Which of the coarse answers learn pooled labels is an option of the method, see `trainers.methods.seethrough`.
 
 Nets of this kind weigh several sizes of an image themselves: `look` is their way from images to logits. What
 `unify evaluate --scale` adds is a mean over such answers, and mostly not wanted.
@@ -17,7 +24,7 @@ Nets of this kind weigh several sizes of an image themselves: `look` is their wa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
 
 TRAINED_SCALES = (0.5, 1.0)  #: sizes of an image that training looks at
 SCALES = (0.5, 1.0, 2.0)  #: and those of every other look
+Fusion = Literal["attention", "relative", "mean"]
+FUSIONS: tuple[Fusion, ...] = ("attention", "relative", "mean")
 
 
 # --- One size of an image -----------------------------------------------------------------------------------
@@ -49,38 +58,53 @@ class Seen(NamedTuple):
 
 
 class CoarseHead(nn.Module):
-    """A map -> its coarse answer (B, K, h, w); and, of all but the finest scale, how much it counts against the next
-    finer one: (B, 1, h, w) in 0..1, else None.
-    """
+    """A map -> its coarse answer (B, K, h, w); and a score (B, 1, h, w), None unless `scored`."""
 
-    def __init__(self, width: int, num_classes: int, *, finest: bool) -> None:
+    def __init__(self, width: int, num_classes: int, *, scored: bool) -> None:
         super().__init__()
         self.mix = conv(width, width)
         self.answer = nn.Conv2d(width, num_classes, 1)
-        self.attention = None if finest else nn.Conv2d(width, 1, 1)
+        self.attention = nn.Conv2d(width, 1, 1) if scored else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         x = self.mix(x)
-        return self.answer(x), None if self.attention is None else self.attention(x).sigmoid()
+        return self.answer(x), None if self.attention is None else self.attention(x)
 
 
 class SeeThroughHead(nn.Module):
     """The backbone's maps, fine to coarse -> `Seen`. `channels`: of the features.
 
-    widths: channels of the maps. channels, key_channels: of OCR, see `trainers.heads.OCR`.
+    widths: channels of the maps. channels, key_channels: of OCR, see `trainers.heads.OCR`. fusion: of the coarse
+    answers, one of `FUSIONS`, our reconstruction.
     """
 
-    def __init__(self, widths: Sequence[int], num_classes: int, channels: int = 512, key_channels: int = 256) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        num_classes: int,
+        channels: int = 512,
+        key_channels: int = 256,
+        fusion: Fusion = "attention",
+    ) -> None:
         super().__init__()
         self.channels = channels
-        self.coarse = nn.ModuleList(CoarseHead(width, num_classes, finest=i == 0) for i, width in enumerate(widths))
+        self.fusion = fusion
+        scored = [fusion == "relative" or (fusion == "attention" and i > 0) for i in range(len(widths))]
+        self.coarse = nn.ModuleList(
+            CoarseHead(width, num_classes, scored=each) for width, each in zip(widths, scored, strict=True)
+        )
         self.ocr = heads.OCR(widths, None, channels, key_channels)
         middle = channels // 2
         self.attention = nn.Sequential(conv(channels, middle), conv(middle, middle), nn.Conv2d(middle, 1, 1))
 
     def forward(self, maps: list[Tensor]) -> Seen:
-        answers, attentions = zip(*(head(x) for head, x in zip(self.coarse, maps, strict=True)), strict=True)
-        guess = fuse_maps(answers, attentions[1:])
+        answers, scores = zip(*(head(x) for head, x in zip(self.coarse, maps, strict=True)), strict=True)
+        if self.fusion == "attention":
+            guess = fuse_maps(answers, [score.sigmoid() for score in scores[1:]])
+        elif self.fusion == "relative":
+            guess = fuse_relative(answers, scores)
+        else:
+            guess = fuse_mean(answers)
         features, _ = self.ocr(maps, guess)
         return Seen(features, guess, list(answers), self.attention(features).sigmoid())
 
@@ -94,6 +118,27 @@ def fuse_maps(answers: Sequence[Tensor], attentions: Sequence[Tensor]) -> Tensor
     for finer, attention in zip(reversed(answers[:-1]), reversed(attentions), strict=True):
         size = finer.shape[2:]
         fused = resized(attention * fused, size) + (1 - resized(attention, size)) * finer
+    return fused
+
+
+def fuse_relative(answers: Sequence[Tensor], scores: Sequence[Tensor]) -> Tensor:
+    """As `fuse_maps`, where (w, 1 - w) = softmax(U(t_{s+1}), t_s): X_s = w U(X_{s+1}) + (1 - w) x_s.
+
+    scores: t_1 .. t_n, (B, 1, hi, wi), any number. Our reconstruction: "relative" taken at its word.
+    """
+    fused = answers[-1]
+    for i in reversed(range(len(answers) - 1)):
+        size = answers[i].shape[2:]
+        share = (resized(scores[i + 1], size) - scores[i]).sigmoid()  # the softmax of two
+        fused = share * resized(fused, size) + (1 - share) * answers[i]
+    return fused
+
+
+def fuse_mean(answers: Sequence[Tensor]) -> Tensor:
+    """X_s = (U(X_{s+1}) + x_s) / 2: `fuse_maps` with an attention of a half everywhere. A control, of no paper."""
+    fused = answers[-1]
+    for finer in reversed(answers[:-1]):
+        fused = (resized(fused, finer.shape[2:]) + finer) / 2
     return fused
 
 
@@ -172,14 +217,18 @@ def fuse_scales(maps: Mapping[float, Tensor], attentions: Mapping[float, Tensor]
 # --- Nets ---------------------------------------------------------------------------------------------------
 
 
-def of_hrnet(encoder: str, num_classes: int, stride: int, pretrained: bool) -> encoders.Parts:
+def of_hrnet(
+    encoder: str, num_classes: int, stride: int, pretrained: bool, *, fusion: Fusion = "attention"
+) -> encoders.Parts:
     """The paper's with "hrnet_w48.ms_in1k"."""
     backbone, widths = encoders.hrnet(encoder, pretrained)
-    head = SeeThroughHead(widths, num_classes)
+    head = SeeThroughHead(widths, num_classes, fusion=fusion)
     return backbone, head, head.channels
 
 
-def of_tiny(encoder: str, num_classes: int, stride: int, pretrained: bool) -> encoders.Parts:
+def of_tiny(
+    encoder: str, num_classes: int, stride: int, pretrained: bool, *, fusion: Fusion = "attention"
+) -> encoders.Parts:
     """A small one for CPUs: three scales, at stride 2, 4 and 8, and CPP labels for two of them."""
-    head = SeeThroughHead((16, 32, 64), num_classes, channels=64, key_channels=32)
+    head = SeeThroughHead((16, 32, 64), num_classes, channels=64, key_channels=32, fusion=fusion)
     return TinyBackbone(), head, head.channels

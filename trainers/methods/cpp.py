@@ -20,7 +20,7 @@ from trainers.methods.method import VOID, Method, Step
 from trainers.ops.cpp import cpp_pyramid, nearest
 from trainers.ops.kl import VOIDS, Void, kl
 from trainers.ops.softmax import nll_plus
-from trainers.parts.aux_heads import AuxHeads, heads_for
+from trainers.parts.aux_heads import WIDEST, AuxHeads, heads_for
 from unify.errors import Problem, UnifyError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Options:
         first pixel, so that only the pooling differs; "none": no heads.
     aux_weight: of their losses; 0.6 in the paper.
     aux_per: whether that weighs each "head", or the "mean" over heads; which one the paper does is unknown.
-    aux_heads: how many at most, on the coarsest maps.
+    aux_heads: how many at most, on the coarsest maps. aux_width: channels of the 3x3 convolution in a head, which has
+        no more than its map; 0 for none, a 1x1 convolution alone. How these heads are made is our reconstruction.
     cpp_void: see `trainers.ops.kl`. "channel" is a literal reading of the paper's "20 classes including ignore class".
     null_mask: take every softmax over those classes only that the image's source annotates. In no paper.
     """
@@ -42,6 +43,7 @@ class Options:
     aux_weight: float = 0.6
     aux_per: str = "head"
     aux_heads: int = 4
+    aux_width: int = WIDEST
     cpp_void: Void = "renormalize"
     null_mask: bool = False
 
@@ -56,6 +58,8 @@ class Options:
             faults.append(f"aux_weight is {self.aux_weight:g}, not at least 0")
         if self.aux_heads < 1:
             faults.append(f"aux_heads is {self.aux_heads}, not at least 1")
+        if self.aux_width < 0:
+            faults.append(f"aux_width is {self.aux_width}, not at least 0")
         if faults:
             raise UnifyError(*(Problem("bad-config", "settings", what, "correct it") for what in faults))
 
@@ -121,7 +125,7 @@ def make_heads(net: nn.Module, settings: Settings) -> nn.Module:
     if own.aux == "none":
         return AuxHeads((), (), outputs)
     has_void = own.aux == "cpp" and own.cpp_void == "channel"
-    return heads_for(net, outputs + has_void, own.aux_heads)
+    return heads_for(net, outputs + has_void, own.aux_heads, widest=own.aux_width)
 
 
 METHOD = Method(

@@ -3,7 +3,9 @@
 Supplement, Section A.2. The mixture (40 % fine + val, 40 % Mapillary, 20 % coarse, these two class-uniform) is
 `unify mix seethroughnet`. The authors' coarse labels were made by a model and are not published; Cityscapes' own coarse
 ones stand in for them. The chances of blur and colour changes are our reading; so is the weight of the CPP losses,
-which the supplement has for other nets. The net is partly a reconstruction: see `trainers.seethrough`.
+which the supplement has for other nets. The net is partly a reconstruction, and what it learns too: other readings are
+nets (`--model seethrough-hrnet-w48-relative` and `-mean`) and options (`--set aux_scales=all`, `aux_sizes`, `aux_per`):
+see `trainers.seethrough` and `trainers.methods.seethrough`.
 
 A net that has learned Cityscapes' val split, as for the benchmark, cannot be scored on it. The rows `seethrough-val`
 are for scores: Table 3 is of nets "trained with the Cityscapes train and coarse set, and evaluated on the validation
