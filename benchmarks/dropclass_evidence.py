@@ -1,15 +1,17 @@
 """Does DropClass do at our size what its paper says of it? A planted bias, and real CamVid.
 
-    python -m benchmarks.dropclass_evidence --work DIR [--camvid DIR] [--seeds 3] [--worlds planted,camvid]
+    python -m benchmarks.dropclass_evidence --work DIR [--camvid DIR] [--seeds 3] [--worlds planted,streets,camvid]
     python -m benchmarks.dropclass_evidence --page
 
 Arms, all of the model `tiny` with a linear classifier, by AdamW: `ce`, `ce` for as many steps as DropClass has (the
 equal length that the paper lacks), and `dropclass`, for twice as many as the first, as in the paper. Worlds:
-`benchmarks.colocation`, and CamVid at half its size (240 x 180; SegNet's release is 480 x 360).
+`benchmarks.colocation`; Streets with planted pairs (`unify sample --colocation 1`, 256 x 128); and CamVid at half its
+size (240 x 180; SegNet's release is 480 x 360).
 
 For each seed: influences by erasing, of the long baseline and of DropClass; I and I* (Top3 of either; Top1 in the
-planted world) on the split val, of all arms; where co-location is broken (planted, split test) I alone; and the probe
-of Appendix A for one class. A run that is there already is not done again; a line is printed for each.
+planted world) on the split val, of all arms; I alone where co-location holds and where it is broken (planted: splits
+val and test; Streets: the training split of another seed, and val); and the probe of Appendix A for one class. A run
+that is there already is not done again; a line is printed for each.
 
 Results: results/dropclass_evidence.json, and, with --page, tables in docs/dropclass.md, where those of
 results/dropclass.json (the cost) stand too.
@@ -21,7 +23,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,12 @@ from unify.cli import run as unify
 from unify.index import build_index
 from unify.influence import TOP
 from unify.report.ratio_tables import ModelScores, robustness
+from unify.sample import write_streets
 
 RESULTS = Path(__file__).parent / "results" / "dropclass_evidence.json"
 PAGE = Path(__file__).parents[1] / "docs" / "dropclass.md"
 MARK = "<!-- tables: python -m benchmarks.dropclass_evidence --page -->\n"
+LEAST = 3  #: seeds that a world needs for a place on the page
 ARMS = {"baseline": ("ce", 1), "baseline, equal length": ("ce", 2), "DropClass": ("dropclass", 2)}
 SELECTING = ("baseline, equal length", "DropClass")
 
@@ -56,8 +60,8 @@ SELECTING = ("baseline, equal length", "DropClass")
 class World:
     """steps: of the short arm. given: settings. images: of val, for influences and I*; 0 for all. probed: a class.
 
-    broken: a split where co-location is. top: how many classes are erased for each: with five in all, three would
-    leave hardly anything.
+    broken: a split where co-location is. shown: classes to report where it holds and where it is broken. top: how
+    many classes are erased for each: with five in all, three would leave hardly anything.
     """
 
     steps: int
@@ -65,12 +69,17 @@ class World:
     images: int
     probed: str
     broken: str = ""
+    shown: tuple[str, ...] = ()
     top: int = TOP
 
 
+SHOWN = ("leaner", "loner", "cue")
+PAIRED = ("bus", "truck", "person", "bicycle", "motorcycle", "fence")
 WORLDS = {
-    "planted": World(300, {"crop": 64, "batch": 8, "scale_min": 1.0, "scale_max": 1.0}, 0, "leaner", "test", 1),
-    "camvid": World(400, {"crop": 96, "batch": 4}, 50, "car"),
+    "planted": World(300, {"crop": 64, "batch": 8, "scale_min": 1.0, "scale_max": 1.0}, 0, "leaner", "test", SHOWN, 1),
+    "streets": World(800, {"crop": 96, "batch": 4}, 40, "bus", "val", PAIRED),
+    "camvid": World(400, {"crop": 96, "batch": 4}, 50, "pole"),
+    "camvid-longer": World(1200, {"crop": 96, "batch": 4}, 50, "car"),
 }
 
 
@@ -81,6 +90,24 @@ def planted(work: Path) -> Artifact:
     build(work, "O", "--config", str(raw / "unify.toml"), "--mappings", str(raw / "my"), "--name", "planted",
           *(part for split in colocation.COUNTS for part in ("--split", split)))  # fmt: skip
     return locate("planted", work / "out")
+
+
+def streets(work: Path, name: str, images: int, seed: int) -> Artifact:
+    raw = work / f"raw-{name}"
+    write_streets(raw, "C", images, seed, size=0.125, colocation=1.0)
+    build(work, "C", "--root", str(raw), "--name", name)
+    return locate(name, work / "out")
+
+
+def artifacts_of(name: str, work: Path, real: Path | None) -> tuple[Artifact, tuple[Artifact, str] | None]:
+    """What is learned from; and where co-location holds that is not learned from, an artifact and split of it."""
+    if name == "planted":
+        artifact = planted(work)
+        return artifact, (artifact, "val")
+    if name == "streets":
+        return streets(work, "streets", 240, 0), (streets(work, "streets-other", 60, 1), "train")
+    assert real is not None, "--camvid is due"
+    return camvid(work, real), None
 
 
 def camvid(work: Path, real: Path) -> Artifact:
@@ -104,11 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path)
     parser.add_argument("--page", action="store_true")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--camvid", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--worlds", default="planted,camvid")
-    parser.add_argument("--longer", type=int, default=1, help="so many times the steps; with another --work")
+    parser.add_argument("--worlds", default="planted,streets,camvid", help=f"of {', '.join(WORLDS)}")
     args = parser.parse_args()
     if args.page:
         head, _, _ = PAGE.read_text().partition(MARK)
@@ -126,17 +151,20 @@ def main() -> None:
         for name in args.worlds.split(","):
             if any(r["world"] == name and r["seed"] == seed for r in runs):
                 continue
-            artifact = planted(args.work) if name == "planted" else camvid(args.work, args.camvid)
-            world = replace(WORLDS[name], steps=WORLDS[name].steps * args.longer)
-            found = measured(artifact, world, seed, args.work / "runs")
-            runs.append({"world": name, "seed": seed, "steps": world.steps, **found})
+            artifact, intact = artifacts_of(name, args.work, args.camvid)
+            found = measured(artifact, intact, WORLDS[name], seed, args.work / "runs" / name)
+            runs.append({"world": name, "seed": seed, "steps": WORLDS[name].steps, **found})
             with log.open("a") as out:
                 out.write(json.dumps(runs[-1]) + "\n")
-            args.results.write_text(json.dumps(summary(runs), indent=1) + "\n")
+            earlier = json.loads(RESULTS.read_text())["worlds"] if RESULTS.is_file() else {}
+            results = summary(runs)
+            RESULTS.write_text(json.dumps({**results, "worlds": {**earlier, **results["worlds"]}}, indent=1) + "\n")
             print(json.dumps(runs[-1]["scores"]), flush=True)
 
 
-def measured(artifact: Artifact, world: World, seed: int, folder: Path) -> dict[str, Any]:
+def measured(
+    artifact: Artifact, intact: tuple[Artifact, str] | None, world: World, seed: int, folder: Path
+) -> dict[str, Any]:
     """Everything of one world and seed."""
     paths = {}
     for arm, (method, factor) in ARMS.items():
@@ -146,7 +174,8 @@ def measured(artifact: Artifact, world: World, seed: int, folder: Path) -> dict[
         loop.train([artifact], out, settings_of(method, given), resume=True)
         paths[arm] = out
     found: dict[str, Any] = {"scores": {}, "influence": {}, "probe": {}}
-    if world.broken:
+    if intact is not None:
+        found["intact"] = {arm: whole(path, *intact) for arm, path in paths.items()}
         found["broken"] = {arm: whole(path, artifact, world.broken) for arm, path in paths.items()}
     for selecting in SELECTING:
         influences = influence_of(paths[selecting], artifact, images=world.images, batch=8)
@@ -229,7 +258,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """{"command", "torch", "worlds": {world: {"seeds", "steps", "selecting": {arm: {row: {"mIoU", "mIoU*"}}},
-    "broken": {arm: {"mIoU", class}}, "probe": {arm: {"net", "kept", "dropped"}}, "ranked": [..]}}}; percent.
+    "intact", "broken": {arm: {"mIoU", class}}, "probe": {arm: {"net", "kept", "dropped"}}, "ranked": [..]}}}; percent.
     """
     worlds: dict[str, Any] = {}
     for name in dict.fromkeys(r["world"] for r in runs):
@@ -242,11 +271,13 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for arm in SELECTING
         }
         found = {"seeds": len(mine), "steps": mine[0]["steps"], "selecting": selecting}
-        if WORLDS[name].broken:
-            keys = list(mine[0]["broken"]["DropClass"])
-            found["broken"] = {
-                arm: {key: spread([100 * r["broken"][arm][key] for r in mine]) for key in keys} for arm in ARMS
-            }
+        keys = (*WORLDS[name].shown, "mIoU")
+        for where in ("intact", "broken"):
+            if where in mine[0]:
+                found[where] = {
+                    arm: {key: spread([100 * r[where][arm].get(key, 0.0) for r in mine]) for key in keys}
+                    for arm in ARMS
+                }
         found["probe"] = {
             arm: {key: spread([100 * r["probe"][arm][key] for r in mine]) for key in ("net", "kept", "dropped")}
             for arm in SELECTING
@@ -262,9 +293,11 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def tables(results: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
-    """Markdown: of each world I and I*, where co-location is broken, the probe; then what an update costs."""
+    """Markdown: of each world with enough seeds I and I*, where co-location is broken, the probe; then the cost."""
     parts = []
     for name, world in results["worlds"].items():
+        if world["seeds"] < LEAST:  # not done yet
+            continue
         parts.append(f"\n### {TITLES[name]}\n\n{world['seeds']} seeds, {world['steps']} steps, or twice as many.\n")
         for selecting, rows in world["selecting"].items():
             of = "DropClass" if selecting == "DropClass" else f"the {selecting}"
@@ -272,23 +305,30 @@ def tables(results: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
             parts.append(_lines(["", "mIoU (I)", "mIoU (I*)", "Δ", "mIoU* (I)", "mIoU* (I*)", "Δ"], [
                 [arm, *(_told(v) for key in ("mIoU", "mIoU*") for v in _both(rows, arm, key))] for arm in ARMS
             ]))  # fmt: skip
-        if "broken" in world:
-            keys = ["leaner", "loner", "cue", "mIoU"]
-            rows_of_arms = [[arm, *(_told(world["broken"][arm][key]) for key in keys)] for arm in ARMS]
-            parts.append("\nWhere co-location is broken (split test):\n\n" + _lines(["", *keys], rows_of_arms))
+        for where, said in (("intact", "holds, as in training"), ("broken", "is broken")):
+            if where in world:
+                keys = (*WORLDS[name].shown, "mIoU")
+                rows_of_arms = [[arm, *(_told(world[where][arm][key]) for key in keys)] for arm in ARMS]
+                parts.append(f"\nIoU where co-location {said}:\n\n" + _lines(["", *keys], rows_of_arms))
         heads = ["", "the net", "new classifier", "class dropped"]
         probes = [[arm, *(_told(world["probe"][arm][key]) for key in ("net", "kept", "dropped"))] for arm in SELECTING]
         parts.append(f"\nIoU of {world['probed']} (`unify probe`):\n\n" + _lines(heads, probes))
-    rows = [
-        [f"`{model}`", *(_over(one["dropclass"][key]) for key in ("time_over_ce", "memory_over_ce"))]
-        for model, one in cost.items()
-    ]
     parts.append("\n### Cost\n\nOf an update, over cross-entropy's, on a CPU (`python -m benchmarks.dropclass`).\n\n")
-    parts.append(_lines(["net", "time", "peak memory"], rows))
+    parts.append(_lines(["net", "batch", "products", "time", "time over ce in tiles", "peak memory"], [
+        [f"`{model}`", _batch(one["command"]), _over(one["flops_over_ce"]), _over(one["dropclass"]["time_over_ce"]),
+         _over(one["dropclass"]["time_over_ce"] / one["ce in tiles"]["time_over_ce"]),
+         _over(one["dropclass"]["memory_over_ce"])]
+        for model, one in cost.items()
+    ]))  # fmt: skip
     return "".join(parts)
 
 
-TITLES = {"planted": "A planted bias", "camvid": "CamVid, 240 x 180, split val"}
+TITLES = {
+    "planted": "A planted bias",
+    "streets": "Streets with planted pairs, 256 x 128, split val (co-location broken)",
+    "camvid": "CamVid, 240 x 180, split val",
+    "camvid-longer": "CamVid, for three times as long",
+}
 
 
 def _both(rows: Mapping[str, Any], arm: str, key: str) -> list[dict[str, Any]]:
@@ -300,6 +340,13 @@ def _both(rows: Mapping[str, Any], arm: str, key: str) -> list[dict[str, Any]]:
 def _told(found: Mapping[str, Any]) -> str:
     """Mean ± standard deviation."""
     return f"{found['mean']:.1f}" + ("" if found["std"] is None else f" ± {found['std']:.1f}")
+
+
+def _batch(command: str) -> str:
+    """Images, their height and width, of a command with all its options."""
+    words = command.split()
+    batch, crop, width = (int(words[words.index(f"--{name}") + 1]) for name in ("batch", "crop", "width"))
+    return f"{batch} of {crop} x {width or crop}"
 
 
 def _over(ratio: float) -> str:

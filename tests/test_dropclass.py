@@ -20,11 +20,11 @@ from trainers import checkpoint, loop, models  # noqa: E402
 from trainers.data import Batch, normalized  # noqa: E402
 from trainers.methods import METHODS, Step, Teaching  # noqa: E402
 from trainers.methods.dropclass import Options, drawn, weights  # noqa: E402
+from trainers.ops import dropclass_loss  # noqa: E402
 from trainers.ops.cosine import CosineClassifier  # noqa: E402
 from trainers.ops.dropclass import DropConv, class_weights, mean_weight  # noqa: E402
 from trainers.ops.dropclass_loss import loss_without  # noqa: E402
 from trainers.ops.dropclass_reference import drop_features, mean_features  # noqa: E402
-from trainers.ops.now import gradient_now  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
@@ -127,6 +127,55 @@ def test_the_gradient_of_the_second_loss_is_that_of_autograd(dropped):
     found, expected = (torch.autograd.grad(2.5 * x, logits)[0] for x in (ours, plain))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
     assert loss_without(logits.half(), labels, dropped, a, b).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dropped", [None, 2])
+@pytest.mark.parametrize(("small", "size", "shown"), [
+    ((6, 9), (24, 36), (24, 36)), ((5, 4), (20, 16), (17, 13)), ((3, 7), (10, 17), (10, 16)), ((4, 4), (4, 4), (4, 4)),
+])  # fmt: skip
+def test_tiles_of_enlarged_logits_are_the_whole(dropped, small, size, shown, monkeypatch):
+    """In tiles of 6 x 6 pixels, padded sizes and scales that are no whole number among them: torch's own functions."""
+    monkeypatch.setattr(dropclass_loss, "_TILE", {"cpu": 36 * K})
+    torch.manual_seed(5)
+    logits = (4 * torch.randn(B, K, *small, dtype=torch.float64)).requires_grad_()
+    labels = torch.randint(0, K, (B, *shown), dtype=torch.uint8)
+    labels[1, -4:, 2:] = 255
+    a, b = torch.tensor(0.7, dtype=torch.float64), torch.tensor(1.3, dtype=torch.float64)
+    full = F.interpolate(logits, size, mode="bilinear")[:, :, : shown[0], : shown[1]]
+    kept = labels.long().masked_fill(labels == (255 if dropped is None else dropped), 255)
+    expected = a * F.cross_entropy(full, kept, ignore_index=255, reduction="sum")
+    if dropped is not None:
+        expected = expected + b * full.softmax(1)[:, dropped].sum()
+    ours = loss_without(logits, labels, dropped, a, b, size)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=0)
+    found, slope = (torch.autograd.grad(0.4 * x, logits)[0] for x in (ours, expected))
+    torch.testing.assert_close(found, slope, rtol=1e-9, atol=1e-12)
+    with Largest() as most:
+        loss_without(logits.detach(), labels, dropped, a, b, size)
+    assert most.most <= max(logits.numel(), labels.numel(), 36 * K)  # no logits at the size of the images
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_logits_of_half_precision(dtype):
+    torch.manual_seed(6)
+    logits = torch.randn(B, K, 6, 4).to(dtype).requires_grad_()
+    labels = torch.randint(0, K, (B, 24, 16), dtype=torch.uint8)
+    a, b = torch.tensor(0.01), torch.tensor(0.02)
+    exact = logits.detach().float().requires_grad_()
+    expected = loss_without(exact, labels, 1, a, b, (24, 16))
+    ours = loss_without(logits, labels, 1, a, b, (24, 16))
+    assert ours.dtype == torch.float32 and ours.item() == expected.item()
+    (slope,), (wanted,) = torch.autograd.grad(ours, logits), torch.autograd.grad(expected, exact)
+    assert slope.dtype == dtype
+    torch.testing.assert_close(slope, wanted.to(dtype), rtol=0, atol=0)
+
+
+def test_labels_that_are_no_classes_are_refused():
+    for number in (0, 5):
+        step = step_of(number=number)
+        step.labels_bhw[0, 0, 0] = K + 1
+        with pytest.raises(UnifyError, match=f"label {K + 1} in a batch"):
+            METHODS["dropclass"].loss(net_of("dropclass"), None, step)
 
 
 def step_of(number=0, steps=10, size=(16, 16), num_classes=K, allowed=None, seed=0, **options):
@@ -272,22 +321,6 @@ def test_no_source_learns_of_classes_that_it_does_not_annotate():
         net = net_of("dropclass")
         METHODS["dropclass"].loss(net, None, open_step).backward()
         assert net.classifier.bias.grad[3:].all()
-
-
-def test_the_gradient_at_once_is_the_gradient():
-    torch.manual_seed(0)
-    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-    w = torch.randn(5, 5, dtype=torch.float64, requires_grad=True)
-
-    def f(y):
-        return (y.softmax(1) ** 2).sum()
-
-    expected = torch.autograd.grad(0.3 * f(x @ w) + f(x), [x, w])
-    found = torch.autograd.grad(0.3 * gradient_now(f, x @ w) + gradient_now(f, x), [x, w])
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-15)
-    with torch.no_grad():
-        assert gradient_now(f, x).item() == f(x).item()
 
 
 # --- The draw -----------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ counts as probability 0. With sources that annotate all classes, or `null_mask=f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from trainers.data import normalized
 from trainers.methods.method import VOID, Method, Step
 from trainers.ops.dropclass import class_weights
 from trainers.ops.dropclass_loss import loss_without
-from trainers.ops.now import gradient_now
+from trainers.ops.labels import count_labels
 from trainers.ops.softmax import cross_entropy
 from unify.errors import Problem, UnifyError
 
@@ -73,38 +72,30 @@ def drawn(step: Step, num_classes: int) -> int | None:
 def loss(net: Any, parts: nn.Module | None, step: Step) -> Tensor:
     """`net`: a Segmenter with the path "dropclass"."""
     own: Options = step.settings.own
-    images = step.batch.image_bchw
+    images, labels_bhw = step.batch.image_bchw, step.labels_bhw
     rows_kd = class_weights(net.classifier)
+    count_labels(labels_bhw, len(rows_kd), VOID)  # for labels that are none
     dropped = drawn(step, len(rows_kd))
+    t = _between(own.weight_from, own.weight_to, step.progress)
     with step.autocast():
         features, guess = net._features(normalized(images))
-        plain = net.classifier(features)
-    t = _between(own.weight_from, own.weight_to, step.progress)
+        first = net.classifier(features)
+        second = net.classifier(net.path(features, rows_kd, dropped))
 
-    def enlarged(logits: Tensor, of: slice = slice(None)) -> Tensor:
-        if own.null_mask:
-            logits = logits.masked_fill(~step.batch.allowed_bk[of, :, None, None], _NEVER)
-        full: Tensor = net._enlarged(logits, images[of])
-        return full
+    def allowed(logits: Tensor) -> Tensor:
+        return logits.masked_fill(~step.batch.allowed_bk[:, :, None, None], _NEVER) if own.null_mask else logits
+
+    def without(logits: Tensor, dropped: int | None, a: Tensor, b: Tensor) -> Tensor:
+        height, width = (n + -n % net.multiple for n in labels_bhw.shape[1:])
+        return loss_without(allowed(logits), labels_bhw, dropped, a, b, (height, width))
 
     def ce(logits: Tensor) -> Tensor:
-        return cross_entropy(enlarged(logits), step.labels_bhw, normalizer=step.normalizer)
+        if t == 0:  # by ce's own way, and so equal to the bit
+            return cross_entropy(net._enlarged(allowed(logits), images), labels_bhw, normalizer=step.normalizer)
+        return without(logits, None, *weights(labels_bhw, step.normalizer, None, 1.0, 0.0))
 
-    # Logits at the images' size are most of what a small net keeps. Here none wait for the backward pass: of the first
-    # pass they are done with before the second begins, and of the second there are those of one image at a time.
-    total = (1 - t) * gradient_now(ce, plain)
-    if guess is not None:
-        total = total + step.settings.auxiliary * gradient_now(ce, guess)
-    with step.autocast():
-        second = net.classifier(net.path(features, rows_kd, dropped))
-    a, b = weights(step.labels_bhw, step.normalizer, dropped, t, own.alpha)
-
-    def without(of: slice, logits: Tensor) -> Tensor:
-        return loss_without(enlarged(logits, of), step.labels_bhw[of], dropped, a, b)
-
-    for i, logits in enumerate(second.split(1)):
-        total = total + gradient_now(partial(without, slice(i, i + 1)), logits)
-    return total
+    total = (1 - t) * ce(first) + without(second, dropped, *weights(labels_bhw, step.normalizer, dropped, t, own.alpha))
+    return total if guess is None else total + step.settings.auxiliary * ce(guess)
 
 
 def weights(

@@ -38,6 +38,13 @@ from unify.cli.show import duration, json_line, progress
     "camvid=original, wilddash=v2p0, voc=voc2012, nyu=mat. Repeatable.",
 )
 @click.option(
+    "--colocation",
+    type=click.FloatRange(0.0, 1.0),
+    metavar="STRENGTH",
+    help="Plant a bias: people beside buses and not trucks, fences behind bicycles and not motorcycles, as strongly "
+    "as this (0..1) in training, and by chance elsewhere.",
+)
+@click.option(
     "-j", "--workers", type=click.IntRange(1), help="Processes; by default all cores, or fewer for few images."
 )
 @click.option("--force", is_flag=True, help="Replace an earlier sample in the same folder.")
@@ -50,6 +57,7 @@ def sample(
     scale: float | None,
     full_size: bool,
     layouts: tuple[str, ...],
+    colocation: float | None,
     workers: int | None,
     force: bool,
     as_json: bool,
@@ -65,6 +73,7 @@ def sample(
     Example:
       unify sample streets --datasets C,I,B,M --images 8 --seed 0
       unify sample streets --datasets C,K,A,W --layout cityscapes=fine+coarse
+      unify sample biased --datasets C --images 200 --scale 0.125 --colocation 1
     """
     from unify.sample import write_streets
     from unify.sample.write import chosen_layouts, source_names, split_sizes
@@ -84,6 +93,7 @@ def sample(
             seed,
             size=scale or ("full" if full_size else "small"),
             layouts=chosen,
+            colocation=colocation,
             workers=workers or min(os.cpu_count() or 1, max(1, total // 8)),
             force=force,
             progress=advance,

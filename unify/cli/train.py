@@ -104,7 +104,8 @@ def train_command(
     weight_decay, auxiliary, accumulate, precision (float32, bf16), crop_width, scale_min, scale_max, short_side,
     stretch, flip, rotation, photometric, blur, seed, workers, save_every, evaluate_every, evaluate_images,
     evaluate_split, holdout, keep_best, device, deterministic, threads, pretrained, bn_momentum, sync_bn, classifier,
-    output_stride, tensorboard; and those of the method: an unknown one lists them.
+    output_stride, tensorboard, cache (GiB for decoded images); and those of the method, such as label_stride: an
+    unknown one lists them.
 
     \b
     Example:

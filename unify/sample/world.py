@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from unify.sample.camera import RGB
 from unify.sample.dice import Dice
 from unify.sample.layout import build_street
+from unify.sample.layout.colocation import plant
 from unify.sample.layout.features import FEATURES
 from unify.sample.layout.kinds import REGIONS
 from unify.sample.looks import LOOKS, focal_length, make_camera, make_light
@@ -31,6 +32,12 @@ class Card:
     weather: str
     size: tuple[int, int]  # width, height
     features: tuple[str, ...]
+    colocation: float | None = None  # strength of the planted pairs (`layout.colocation`); None: there are none
+
+    @property
+    def official(self) -> str:
+        """The split without what a source puts before it: ACDC's conditions have splits of their own."""
+        return self.split.rpartition("/")[2]
 
 
 def deal(
@@ -95,6 +102,8 @@ def build_scene(card: Card) -> Scene:
         slope=card.size[0] / 2 / focal_px,
         snow=card.weather == "snow",
     )
+    if card.colocation is not None:
+        plant(street, dice.child("colocation"), card.colocation, card.official.startswith("train"))
     on_foot = street.kind.walk_m > 0 and view.chance(look.roam)
     lane = street.kind.lanes - 1 if view.chance(0.4) else 0
     x_m = street.kerb + street.kind.walk_m * 0.5 if on_foot else street.lane(1, lane)

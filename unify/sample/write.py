@@ -21,6 +21,7 @@ from unify.errors import Problem, UnifyError, error
 from unify.sample import layouts as street_layouts
 from unify.sample import shapes
 from unify.sample.concepts import load_concepts
+from unify.sample.layout.colocation import described
 from unify.sample.layouts import NOTES, val_images, write_files
 from unify.sample.layouts_eval import CONDITIONS
 from unify.sample.looks import LOOKS
@@ -70,6 +71,7 @@ def write_streets(
     *,
     size: Size = "small",
     layouts: Mapping[str, str] | None = None,
+    colocation: float | None = None,
     workers: int = 1,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -82,6 +84,8 @@ def write_streets(
     layouts: source name -> one of its layouts (`LAYOUTS`), where it has several: cityscapes fine, coarse or
     fine+coarse, bdd100k sem_seg or seg, mapillary v2.0 or v1, camvid segnet or original, wilddash public_02
     or v2p0, voc trainaug or voc2012, nyu folders or mat.
+    colocation: 0..1, plants pairs of classes that stand together in training and apart elsewhere, so strongly
+    (`layout.colocation`); None for streets as they are.
     force: replace an earlier, different sample. progress: called with (images, bytes) as they are done.
 
     truth.json is there from the beginning, with "unfinished" in it until all is written: the same call
@@ -98,6 +102,9 @@ def write_streets(
         "size": size,
         "layouts": {name: chosen[name] for name in names},
     }
+    if colocation is not None:
+        _check_colocation(colocation, names)
+        recipe["colocation"] = described(colocation)
     shapes.check_packages({name: chosen[name] for name in names})
     _clear_way(directory, recipe, force)
     _mark(directory, {**recipe, "unfinished": True})
@@ -105,13 +112,12 @@ def write_streets(
         _Job(card, chosen[name], directory / name)
         for name in names
         for split, count in split_sizes(name, images, chosen[name]).items()
-        for card in _deal(name, split, count, seed, _sizes(name, size))
+        for card in _deal(name, split, count, seed, _sizes(name, size), colocation)
     ]
     counts: dict[str, dict[str, Counter[int]]] = {name: {} for name in names}
     notes: dict[str, list[Any]] = {name: [] for name in names}
     for job, made in zip(jobs, _run(jobs, workers), strict=True):
-        official = job.card.split.rpartition("/")[2]  # ACDC's conditions have splits of their own
-        counts[job.card.source].setdefault(official, Counter()).update(made.count)
+        counts[job.card.source].setdefault(job.card.official, Counter()).update(made.count)
         notes[job.card.source].append(made.note)
         if progress is not None:
             progress(1, made.n_bytes)
@@ -130,13 +136,27 @@ def split_sizes(source: str, images: int, layout: str | None = None) -> dict[str
     return street_layouts.splits_of(source, layout, images)
 
 
-def _deal(source: str, split: str, count: int, seed: int, sizes: tuple[tuple[int, int], ...]) -> tuple[Card, ...]:
+def _deal(
+    source: str, split: str, count: int, seed: int, sizes: tuple[tuple[int, int], ...], colocation: float | None
+) -> tuple[Card, ...]:
     if source in shapes.SIZES:
         return shapes.deal(source, split, count, seed, sizes)
-    cards = deal(source, split, count, seed, sizes)
+    cards = tuple(dataclasses.replace(c, colocation=colocation) for c in deal(source, split, count, seed, sizes))
     if source == "acdc":
         return tuple(dataclasses.replace(card, weather=CONDITIONS[split.partition("/")[0]]) for card in cards)
     return cards
+
+
+def _check_colocation(strength: float, names: Sequence[str]) -> None:
+    """Raises `UnifyError` (usage)."""
+    problems = []
+    if not 0 <= strength <= 1:
+        problems.append(Problem("usage", "", f"a strength of co-location of {strength:g}, not 0..1", "correct it"))
+    if others := [name for name in names if name in shapes.SIZES]:
+        what = f"co-location where there are no streets ({', '.join(others)})"
+        problems.append(Problem("usage", "", what, "leave them out"))
+    if problems:
+        raise UnifyError(*problems)
 
 
 def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
@@ -188,7 +208,7 @@ def _clear_way(directory: Path, recipe: dict[str, Any], force: bool) -> None:
     earlier = _read_truth(directory / GENERATED_MARK)
     if earlier is None:
         raise error("cannot-create", directory, "is not empty", "choose an empty folder")
-    if all(earlier.get(key) == value for key, value in recipe.items()):
+    if all(earlier.get(key) == recipe.get(key) for key in (*recipe, "colocation")):
         return
     if not force:
         what = "holds another sample" + (", which was interrupted" if "unfinished" in earlier else "")
