@@ -16,7 +16,7 @@ from unify.cli.show import table
 
 _SEEN, _UNSEEN = "C,I,B,M", "K,W,V"
 _RATE = 0.003
-_SET = ("warmup=50", "scale_max=1", "evaluate_images=4", "workers=1", "threads=1")
+_SET = ("warmup=50", "scale_max=1", "evaluate_images=4", "workers=1", "threads=1", "cache=1", "label_stride=4")
 _LATER = 3  #: the first stage has so many times the steps of the second
 _LOOKS = {"kitti": "KITTI", "wilddash": "WildDash", "camvid": "CamVid"}
 
@@ -26,7 +26,7 @@ _LOOKS = {"kitti": "KITTI", "wilddash": "WildDash", "camvid": "CamVid"}
 @click.option("--images", type=click.IntRange(4), default=12, show_default=True, help="Training images per dataset.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other streets.")
 @click.option(
-    "--steps", type=click.IntRange(0), default=480, show_default=True,
+    "--steps", type=click.IntRange(0), default=1050, show_default=True,
     help="Of training; 0 to stop when the dataset is there.",
 )  # fmt: skip
 @click.pass_context
