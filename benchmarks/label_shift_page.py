@@ -14,7 +14,7 @@ WORLDS = {
     "hard": "CamVid, hard deal",
     "streets": "Streets C+I+B+M",
 }
-RULES = {"calibrated": "ours", "paper": "the paper's"}
+RULES = {"calibrated": "ours", "paper": "the paper's", "faultless": "ours, from a faultless net"}
 SIMPLE = {"told": "P alone", "lift": "lift of P, names as a prior"}
 METHODS = ("CE", "BCE", "Null BCE", "C-R BCE, learned", "C-R BCE, true", "NLL+, true")
 _RELATIONS = ("f1", "average_precision", "precision", "recall")
@@ -26,15 +26,13 @@ def summary(runs: Mapping[str, Any]) -> dict[str, Any]:
     for part, seeds in runs.items():
         relations: dict[str, Any] = {}
         for rule in RULES:
-            judged = [run["relations null-bce"][rule] for run in seeds.values() if "relations null-bce" in run]
+            judged = _judged(seeds, rule)
             if judged:
                 relations[rule] = {name: _spread([one[name] or 0.0 for one in judged]) for name in _RELATIONS}
                 by_name = [one["by_name"] for one in judged]
                 relations[rule]["by_name"] = {n: _spread([one[n] for one in by_name]) for n in _RELATIONS[:2]}
         for name in SIMPLE:
-            judged = [
-                run["relations null-bce"][name] for run in seeds.values() if name in run.get("relations null-bce", {})
-            ]
+            judged = _judged(seeds, name)
             if judged:
                 relations[name] = {n: _spread([one[n] for one in judged]) for n in ("average_precision", "by_name")}
         methods = {}
@@ -43,11 +41,15 @@ def summary(runs: Mapping[str, Any]) -> dict[str, Any]:
             if values:
                 methods[method] = _spread(values)
         nets = [run["train null-bce"] for run in seeds.values() if "train null-bce" in run]
-        budget = (
-            {"steps": nets[0]["steps"], "cpu_minutes": _spread([net["cpu_minutes"] for net in nets])} if nets else {}
-        )
+        minutes = [net["cpu_minutes"] for net in nets if net["cpu_minutes"] is not None]
+        budget = {"steps": nets[0]["steps"], "cpu_minutes": _spread(minutes)} if minutes else {}
         found[part] = {"relations": relations, "methods": methods, "budget": budget}
     return found
+
+
+def _judged(seeds: Mapping[str, Any], rule: str) -> list[Any]:
+    every = [run.get("relations null-bce", {}) for run in seeds.values()]
+    return [found[rule] for found in every if rule in found]
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def tables(results: Mapping[str, Any]) -> str:
         budget, relations = found[part]["budget"], found[part]["relations"]
         seeds = relations["calibrated"]["f1"]["seeds"]
         head = f"| {title_of(part)} | {budget['steps']} | {budget['cpu_minutes']['mean']:.1f} | {seeds} |"
-        for rule, about in RULES.items():
+        for rule, about in ((r, a) for r, a in RULES.items() if r in relations):
             facts = relations[rule]
             cells = [_told(facts[name]) for name in _RELATIONS]
             cells += [_told(facts["by_name"][name]) for name in _RELATIONS[:2]]
