@@ -38,7 +38,7 @@ from trainers.settings import settings_of
 from unify.artifact import Artifact
 from unify.build import build
 from unify.cpp import SCALES
-from unify.index import build_index
+from unify.draws.index import build_index
 from unify.plan import plan_build
 from unify.report.pooled import objects
 from unify.roots import resolve_roots

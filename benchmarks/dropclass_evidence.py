@@ -43,7 +43,7 @@ from trainers.probe import Training, probe
 from trainers.settings import settings_of
 from unify.artifact import Artifact, locate
 from unify.cli import run as unify
-from unify.index import build_index
+from unify.draws.index import build_index
 from unify.influence import TOP
 from unify.report.ratio_tables import ModelScores, robustness
 from unify.sample import write_streets

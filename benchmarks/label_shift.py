@@ -42,11 +42,11 @@ from trainers.settings import settings_of
 from trainers.sweep import evidence_of
 from unify.artifact import Artifact, locate
 from unify.cli import app
-from unify.relation_files import open_relations, write_relations
-from unify.relation_learner import calibrated
-from unify.relation_rules import Edge, Estimate, Relations, paper
-from unify.relation_score import LEAST, Shares, average_precision, found_by, ranks_of, read_truth, score
-from unify.relations import UNIT, Evidence
+from unify.relations.evidence import UNIT, Evidence
+from unify.relations.files import open_relations, write_relations
+from unify.relations.learner import calibrated
+from unify.relations.rules import Edge, Estimate, Relations, paper
+from unify.relations.score import LEAST, Shares, average_precision, found_by, ranks_of, read_truth, score
 
 RESULTS = Path(__file__).parent / "results" / "label_shift.json"
 STREETS = "streets"

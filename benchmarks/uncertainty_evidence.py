@@ -36,7 +36,7 @@ from trainers.settings import Settings, settings_of
 from trainers.uncertainty_sweep import Looking, make_maps
 from unify.artifact import Artifact, locate
 from unify.build import build
-from unify.index import build_index
+from unify.draws.index import build_index
 from unify.plan import plan_build
 from unify.roots import resolve_roots
 from unify.sample import write_streets

@@ -10,8 +10,8 @@ import pytest
 
 from unify.build import build
 from unify.cli import run
-from unify.mixtures import MIXTURES
-from unify.samplers import SAMPLERS
+from unify.draws.mixtures import MIXTURES
+from unify.draws.samplers import SAMPLERS
 
 from .layouts import write_cityscapes, write_mapillary
 from .layouts_more import write_coarse

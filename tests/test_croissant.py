@@ -13,8 +13,8 @@ import pytest
 from unify.artifact import open_artifact
 from unify.build import build
 from unify.cli import run
-from unify.croissant import CONTEXT, croissant, day_built
 from unify.errors import UnifyError
+from unify.publish.croissant import CONTEXT, croissant, day_built
 from unify.sample import write_streets
 from unify.verify import verify
 

@@ -15,11 +15,11 @@ from trainers.influence_sweep import cosines, erase_sums, erased, gradient_sums,
 from unify.artifact import open_artifact  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.commit import commit  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.erase import Options, erasure  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.influence import FOLDS, Influences, empty_sums, to_graph  # noqa: E402
-from unify.relations import fold_of  # noqa: E402
+from unify.relations.evidence import fold_of  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from . import nets, planted  # noqa: E402

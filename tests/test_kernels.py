@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from unify.kernels_deflate import code_lengths, deflate_room, deflate_tokens, distance_symbol, match_symbol
+from unify.kernels.deflate import code_lengths, deflate_room, deflate_tokens, distance_symbol, match_symbol
 
 
 def inflated(tokens) -> bytes:

@@ -16,10 +16,10 @@ from benchmarks.deals import CLASSES, DEALS, JUDGE, space_of, write_deal
 from benchmarks.label_shift_page import MARK, METHODS, PAGE, RULES, summary, tables
 from unify.artifact import locate
 from unify.cli import app
-from unify.relation_learner import calibrated
-from unify.relation_rules import paper
-from unify.relation_score import read_truth, score
-from unify.relations import Evidence
+from unify.relations.evidence import Evidence
+from unify.relations.learner import calibrated
+from unify.relations.rules import paper
+from unify.relations.score import read_truth, score
 from unify.spaces import load_space
 
 from . import layouts

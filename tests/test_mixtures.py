@@ -1,4 +1,4 @@
-"""`unify.index` and `unify.mixtures` against versions read row by row, literal recounts, and the papers' numbers."""
+"""Index and mixtures of `unify.draws` against versions read row by row, literal recounts, the papers' numbers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unify import codecs, mixtures
+from unify import codecs
 from unify.artifact import open_artifact
 from unify.build import build
-from unify.errors import UnifyError
-from unify.index import Shard, Version, _clash, build_index
-from unify.mapping import Mapping
-from unify.mixturefile import mixture_named, read_mixture
-from unify.mixtures import (
+from unify.draws import mixtures
+from unify.draws.index import Shard, Version, _clash, build_index
+from unify.draws.mixturefile import mixture_named, read_mixture
+from unify.draws.mixtures import (
     MIXTURES,
     Mixture,
     Part,
@@ -33,7 +32,9 @@ from unify.mixtures import (
     tally,
     with_options,
 )
-from unify.samplers import shard
+from unify.draws.samplers import shard
+from unify.errors import UnifyError
+from unify.mapping import Mapping
 from unify.spaces import LabelClass, LabelSpace
 from unify.taxonomy import Taxonomy
 

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import pytest
 
-import unify.paper_tables as paper_tables
 from unify.cli import run
 from unify.errors import UnifyError
-from unify.paper_derive import Range, _largest_variance, compared, derived, differences, rounded
-from unify.paper_show import as_table, facts, to_json
-from unify.paper_tables import Derivation, Figure, PaperTable, find_table, load_tables
+from unify.papers.derive import Range, _largest_variance, compared, derived, differences, rounded
+from unify.papers.show import as_table, facts, to_json
+from unify.papers.tables import Derivation, Figure, Ours, PaperTable, find_table, load_tables
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "papers.md"
@@ -341,7 +340,7 @@ def test_our_results_stand_beside_the_figures(folder):
     assert [row["ours"] for row in rows] == [None, expected, None, None, None, None]
 
 
-def measured(ours: paper_tables.Ours) -> tuple[float, str] | None:
+def measured(ours: Ours) -> tuple[float, str] | None:
     """The value in the benchmark's file that `ours` names, and the command nearest to it; None without that file."""
     file, *keys = ours.result
     if not (RESULTS / file).is_file():
@@ -362,9 +361,9 @@ def test_our_results_are_those_of_the_benchmarks(tables):
 
 
 def test_a_result_is_found_in_the_benchmarks():
-    ours = paper_tables.Ours(0, "", "", result=("stats.json", "images"))
+    ours = Ours(0, "", "", result=("stats.json", "images"))
     assert measured(ours) == (40000, json.loads((RESULTS / "stats.json").read_text())["command"])
-    assert measured(paper_tables.Ours(0, "", "", result=("no-such.json",))) is None
+    assert measured(Ours(0, "", "", result=("no-such.json",))) is None
 
 
 def page() -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unify.mapping import load_mapping
-from unify.paper_tables import Figure, PaperTable, load_tables
+from unify.papers.tables import Figure, PaperTable, load_tables
 from unify.spaces import load_space, naive_union
 
 TEXTS = Path(__file__).parents[2] / "shared/seeds"  #: the papers' text, not part of this repository

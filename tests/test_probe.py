@@ -18,8 +18,8 @@ from trainers.ops.dropclass_reference import drop_features, mean_features  # noq
 from trainers.probe import Reader, Training, answers_of, kept_features, new_classifiers, probe  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.cli import app  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from .worlds import plan_of  # noqa: E402

@@ -19,7 +19,7 @@ import yaml
 
 from unify.build import build
 from unify.cli import run
-from unify.licences import LICENCES, hub_licence, licence_of, obstacles
+from unify.publish.licences import LICENCES, hub_licence, licence_of, obstacles
 from unify.sources import SOURCES
 
 from .worlds import plan_of, small_world, tree_bytes

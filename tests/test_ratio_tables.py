@@ -9,7 +9,7 @@ import re
 import pytest
 
 from unify.errors import UnifyError
-from unify.paper_tables import Figure, PaperTable, load_tables
+from unify.papers.tables import Figure, PaperTable, load_tables
 from unify.report.ratio_tables import ModelScores, Row, Table, frequency, robustness
 
 #: Where B-1's own figures, rounded, give another last digit than is printed: (row, class or mean) → derived.
@@ -248,7 +248,7 @@ def test_markdown_and_latex_escape_what_they_would_read():
 
 
 def test_latex_of_the_papers_is_ascii_and_even(tables):
-    from unify.paper_show import as_table
+    from unify.papers.show import as_table
 
     for paper_table in tables.values():
         lines = [line for line in as_table(paper_table).latex().splitlines() if not line.startswith("%")]

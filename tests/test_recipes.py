@@ -20,9 +20,9 @@ from trainers.recipes import PAPERS, RECIPES, recipe_named
 from trainers.recipes.page import page
 from trainers.recipes.recipe import NOT_RUN, VERSIONS, Recipe, commands, refuse_others, values_of
 from unify.cli import app, run
+from unify.draws.mixtures import MIXTURES
 from unify.errors import UnifyError
-from unify.mixtures import MIXTURES
-from unify.paper_tables import find_table, load_tables
+from unify.papers.tables import find_table, load_tables
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "recipes.md"

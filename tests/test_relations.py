@@ -13,7 +13,7 @@ import pytest
 
 from unify.describe import to_parquet
 from unify.errors import UnifyError
-from unify.relations import UNIT, Evidence, fold_of, softmax_over
+from unify.relations.evidence import UNIT, Evidence, fold_of, softmax_over
 
 CLASSES, SOURCES = ("road", "ground", "car", "tree"), ("fine", "coarse")
 ANNOTATED = np.array([[1, 0, 1, 1], [0, 1, 1, 0]], bool)

@@ -17,11 +17,11 @@ from PIL import Image
 from unify.artifact import open_artifact
 from unify.cli import app, run
 from unify.errors import UnifyError
-from unify.relation_files import TABLES, describe, open_relations, write_relations
-from unify.relation_learner import calibrated
-from unify.relation_rules import paper, to_graph
-from unify.relation_stats import read_stats
-from unify.relations import Evidence
+from unify.relations.evidence import Evidence
+from unify.relations.files import TABLES, describe, open_relations, write_relations
+from unify.relations.learner import calibrated
+from unify.relations.rules import paper, to_graph
+from unify.relations.stats import read_stats
 from unify.report.relation_graph import draw_graph
 from unify.taxonomy import taxonomy_for
 from unify.verify import verify

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from unify.errors import UnifyError
-from unify.relation_learner import calibrated, couple
-from unify.relation_rules import paper
-from unify.relation_score import score
-from unify.relations import UNIT, Evidence
+from unify.relations.evidence import UNIT, Evidence
+from unify.relations.learner import calibrated, couple
+from unify.relations.rules import paper
+from unify.relations.score import score
 
 GROUPS, PARTS, DIMENSIONS = 7, 3, 10
 SCALE = 20.0

@@ -11,8 +11,8 @@ import pytest
 
 from unify.errors import UnifyError
 from unify.projection import from_graph
-from unify.relation_rules import Edge, Relations, matrix_of, paper, relation_matrix, to_graph, two_columns
-from unify.relation_stats import read_stats
+from unify.relations.rules import Edge, Relations, matrix_of, paper, relation_matrix, to_graph, two_columns
+from unify.relations.stats import read_stats
 from unify.spaces import load_space
 from unify.taxonomy import taxonomy_for
 

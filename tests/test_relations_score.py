@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from unify.errors import UnifyError
-from unify.relation_learner import calibrated
-from unify.relation_rules import Edge, Relations, paper
-from unify.relation_score import _shares, average_precision, read_truth, score
-from unify.relation_stats import read_stats
-from unify.relations import Evidence
+from unify.relations.evidence import Evidence
+from unify.relations.learner import calibrated
+from unify.relations.rules import Edge, Relations, paper
+from unify.relations.score import _shares, average_precision, read_truth, score
+from unify.relations.stats import read_stats
 from unify.taxonomy import taxonomy_for
 
 from .test_relations_learner import perfect

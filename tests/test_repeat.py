@@ -22,7 +22,7 @@ from trainers.settings import settings_of  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.cli import run  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.paper_tables import load_tables  # noqa: E402
+from unify.papers.tables import load_tables  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402

@@ -20,9 +20,9 @@ from unify.artifact import open_artifact  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.cli import app  # noqa: E402
 from unify.commit import commit  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.erase import Options, erasure, erasures  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.report.cases import largest_area  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 from unify.spaces import load_space  # noqa: E402

@@ -1,4 +1,4 @@
-"""`unify.samplers` against exact expectations, naive loops, and frozen draws."""
+"""`unify.draws.samplers` against exact expectations, naive loops, and frozen draws."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unify import samplers
+from unify.draws import samplers
+from unify.draws.index import Centroids, Index, Shard, Version
+from unify.draws.samplers import SAMPLERS, apportion, deal, dealt, draw, permutation, shard, stream, systematic
 from unify.errors import UnifyError
-from unify.index import Centroids, Index, Shard, Version
-from unify.samplers import SAMPLERS, apportion, deal, dealt, draw, permutation, shard, stream, systematic
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"alpha": 30, "beta": 7, "gamma": 90}

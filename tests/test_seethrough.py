@@ -28,8 +28,8 @@ from trainers.seethrough import (  # noqa: E402
 )
 from trainers.settings import settings_of  # noqa: E402
 from unify.build import build as build_version  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from .worlds import plan_of  # noqa: E402

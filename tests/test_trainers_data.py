@@ -23,10 +23,10 @@ from trainers.data import Order, Place, Samples, batches, normalized  # noqa: E4
 from trainers.rows import Rows  # noqa: E402
 from unify.artifact import open_artifact  # noqa: E402
 from unify.build import build  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
+from unify.draws.samplers import draw  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.rows import PARQUET  # noqa: E402
-from unify.samplers import draw  # noqa: E402
 
 from .layouts import write_cityscapes, write_idd, write_mapillary  # noqa: E402
 from .worlds import plan_of  # noqa: E402
@@ -236,8 +236,8 @@ def test_spawned_workers_give_the_same(index):
         "from trainers.augment import Augment\n"
         "from trainers.data import Order, Samples, batches\n"
         "from unify.artifact import open_artifact\n"
-        "from unify.index import build_index\n"
-        "from unify.samplers import draw\n"
+        "from unify.draws.index import build_index\n"
+        "from unify.draws.samplers import draw\n"
         "if __name__ == '__main__':\n"
         f"    index = build_index([open_artifact({str(index.versions[0].path)!r})])\n"
         "    samples = Samples(index, Augment((24, 32), rotation_deg=10, photometric=0.5, blur=0.5), seed=5)\n"

@@ -14,8 +14,8 @@ from trainers.data import Samples, normalized  # noqa: E402
 from trainers.evaluate import confusion_of  # noqa: E402
 from trainers.views import Views, logits_of  # noqa: E402
 from unify.build import build  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.projection import Projection, by_name  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 from unify.spaces import LabelClass, LabelSpace, load_space  # noqa: E402

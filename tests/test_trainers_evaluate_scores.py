@@ -18,8 +18,8 @@ from unify import stats  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.classlists import rarer, read_names, vulnerable  # noqa: E402
 from unify.cli import run  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.influence import Influences  # noqa: E402
 from unify.influence_files import write_influences  # noqa: E402
 from unify.sample import write_streets  # noqa: E402

@@ -23,7 +23,7 @@ from trainers.views import Views  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.cli import run  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.relations import UNIT  # noqa: E402
+from unify.relations.evidence import UNIT  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 from unify.spaces import load_space, space_names  # noqa: E402
 

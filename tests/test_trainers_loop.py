@@ -23,11 +23,11 @@ from trainers.methods.method import LogitsOptions  # noqa: E402
 from trainers.ops import bce_reference  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
 from unify.build import build  # noqa: E402
+from unify.draws.mixtures import draw_epoch  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.mixtures import draw_epoch  # noqa: E402
-from unify.relation_files import write_relations  # noqa: E402
-from unify.relation_rules import Edge, Relations, matrix_of  # noqa: E402
-from unify.relations import Evidence  # noqa: E402
+from unify.relations.evidence import Evidence  # noqa: E402
+from unify.relations.files import write_relations  # noqa: E402
+from unify.relations.rules import Edge, Relations, matrix_of  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402

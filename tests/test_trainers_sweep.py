@@ -13,9 +13,9 @@ from trainers import checkpoint, sweep  # noqa: E402
 from trainers.checkpoint import Checkpoint  # noqa: E402
 from trainers.data import Samples, normalized  # noqa: E402
 from unify.build import build  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
-from unify.relations import UNIT, Evidence, fold_of, softmax_over  # noqa: E402
+from unify.relations.evidence import UNIT, Evidence, fold_of, softmax_over  # noqa: E402
 from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402

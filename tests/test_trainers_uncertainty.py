@@ -22,9 +22,9 @@ from trainers.ops.uncertainty import MAPS, instance_uncertainty  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
 from trainers.uncertainty_sweep import Looking, make_maps  # noqa: E402
 from unify.build import build  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
+from unify.draws.samplers import draw  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
-from unify.samplers import draw  # noqa: E402
 from unify.stats import WEIGHTS, statistics  # noqa: E402
 from unify.uncertainty_maps import STEPS, MapRow, nats_per_step, open_maps, planned, write_maps  # noqa: E402
 

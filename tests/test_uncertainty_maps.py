@@ -22,8 +22,8 @@ from trainers.uncertainty_sweep import Looking, make_maps  # noqa: E402
 from unify.artifact import open_artifact, versions  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.cli import app  # noqa: E402
+from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.index import build_index  # noqa: E402
 from unify.uncertainty_maps import (  # noqa: E402
     MapRow,
     nats_per_step,

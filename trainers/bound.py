@@ -23,8 +23,8 @@ from unify.errors import error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.index import Index, Shard
-    from unify.mixtures import Mixture, Schedule
+    from unify.draws.index import Index, Shard
+    from unify.draws.mixtures import Mixture, Schedule
     from unify.uncertainty_maps import Maps
 
 
@@ -58,9 +58,9 @@ def bind(
     """Raises `UnifyError`: usage (2) for relations that are missing, and for relations and stored maps of uncertainty
     that are not taken; what reading versions raises.
     """
-    from unify.index import build_index
-    from unify.mixturefile import mixture_named
-    from unify.mixtures import schedule
+    from unify.draws.index import build_index
+    from unify.draws.mixturefile import mixture_named
+    from unify.draws.mixtures import schedule
 
     whole = build_index(artifacts)
     drawn, scored = parted(whole, settings)
@@ -132,8 +132,8 @@ def related(folder: Path, samples: Samples) -> tuple[Tensor, Tensor, str]:
     Raises `UnifyError`: what `open_relations` raises; usage (2) for sources or classes that are not in the data.
     """
     from unify.artifact import open_artifact
-    from unify.relation_files import open_relations
-    from unify.relation_rules import matrix_of
+    from unify.relations.files import open_relations
+    from unify.relations.rules import matrix_of
 
     found = open_relations(folder)
     classes = samples.index.classes
@@ -166,9 +166,9 @@ def scored_rows(index: Index, settings: Settings, images: int) -> NDArray[np.int
 
 def steps_of(artifacts: Sequence[Artifact], settings: Settings, epochs: float) -> int:
     """How many steps show `epochs` times what an epoch of the mixture draws, rounded up."""
-    from unify.index import build_index
-    from unify.mixturefile import mixture_named
-    from unify.mixtures import schedule
+    from unify.draws.index import build_index
+    from unify.draws.mixturefile import mixture_named
+    from unify.draws.mixtures import schedule
 
     length = schedule(mixture_named(settings.mixture), parted(build_index(artifacts), settings)[0]).length
     return max(1, math.ceil(length * epochs / (settings.batch * settings.accumulate * world_size())))

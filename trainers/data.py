@@ -24,8 +24,8 @@ from trainers.rows import CACHE_BYTES, Rows
 from unify.errors import Problem, UnifyError, error
 
 if TYPE_CHECKING:
-    from unify.index import Index
-    from unify.samplers import Epoch
+    from unify.draws.index import Index
+    from unify.draws.samplers import Epoch
     from unify.uncertainty_maps import Maps
 
 
@@ -80,8 +80,8 @@ def normalized(image_bchw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor
 class Order(Sampler[list[Place]]):
     """`batches` batches of `batch_size` draws of all epochs laid end to end, from batch number `start` on.
 
-    `draw_epoch`: epoch number -> epoch, all of one length, as from `unify.samplers.draw` or a mixture. With several
-    processes each gets every world_size-th draw: together their batch j is that of one process with a batch of
+    `draw_epoch`: epoch number -> epoch, all of one length, as from `unify.draws.samplers.draw` or a mixture. With
+    several processes each gets every world_size-th draw: together their batch j is that of one process with a batch of
     batch_size * world_size.
     """
 
@@ -107,7 +107,7 @@ class Order(Sampler[list[Place]]):
         return max(0, self.batches - self.start)
 
     def __iter__(self) -> Iterator[list[Place]]:
-        from unify.samplers import stream
+        from unify.draws.samplers import stream
 
         first = self.start * self.batch_size * self.world_size
         draws = stream(self.draw_epoch, self.rank, self.world_size, first)

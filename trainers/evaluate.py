@@ -31,7 +31,7 @@ from unify.errors import error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.index import Index
+    from unify.draws.index import Index
     from unify.projection import Projection
     from unify.report.prediction import Prediction
     from unify.spaces import LabelSpace
@@ -268,7 +268,7 @@ def evaluate(
     from trainers.foreign import open_net
     from trainers.lit import prediction_of
     from unify.classlists import of_space, rarer
-    from unify.index import build_index
+    from unify.draws.index import build_index
     from unify.spaces import resolve
 
     target = artifact.taxonomy.space
@@ -342,8 +342,8 @@ def _projection(source: LabelSpace, target: LabelSpace, relations: Path | None) 
 
     if relations is None:
         return by_name(source, target)
-    from unify.relation_files import open_relations
-    from unify.relation_rules import to_graph
+    from unify.relations.files import open_relations
+    from unify.relations.rules import to_graph
 
     return from_graph(to_graph(open_relations(relations)), source, target)
 

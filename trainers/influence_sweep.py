@@ -28,7 +28,7 @@ from trainers.ops.dropclass import class_weights
 from unify.erase import ERASED, FILLS
 from unify.errors import error
 from unify.influence import FOLDS, By, Floats, Influences, Over, empty_sums
-from unify.relations import fold_of
+from unify.relations.evidence import fold_of
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
@@ -70,7 +70,7 @@ def influence_of(
         sums = {"cosine": cosines(net, len(loaded.classes))[None]}
         return Influences(by, loaded.classes, sums, {}, {"checkpoint": loaded.file_digest})
     assert artifact is not None
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     taxonomy = artifact.taxonomy
     loaded.refuse_other_classes(taxonomy.space.names, f"{artifact.manifest.name} {artifact.manifest.version}")

@@ -191,7 +191,7 @@ def learning_rate(settings: Settings, step: int) -> float:
 
 def steps(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> Iterator[int]:
     """Does the steps that are left, and yields each one's number, from 1, when it is done."""
-    from unify.mixtures import draw_epoch
+    from unify.draws.mixtures import draw_epoch
 
     order = Order(
         lambda number: draw_epoch(data.schedule, settings.seed, number),

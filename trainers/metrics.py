@@ -74,7 +74,7 @@ def count_pairs(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], pairs: 
 
 @cache
 def _compiled_count_pairs() -> Callable[[NDArray[np.uint8], NDArray[np.uint8], Confusion], None]:
-    from unify.kernels import kernel  # numba, which nothing else here needs
+    from unify.kernels.compiled import kernel  # numba, which nothing else here needs
 
     return kernel("void(u1[::1], u1[::1], i8[:,::1])")(count_pairs)
 

@@ -32,7 +32,7 @@ from unify.errors import error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.index import Index
+    from unify.draws.index import Index
 
 Advance = Callable[[int, int], None]
 Bytes = NDArray[np.uint8]
@@ -78,7 +78,7 @@ def probe(
         UnifyError: what `checkpoint.load` raises; bad-artifact (65) for a checkpoint of other classes; usage (2) for
             a class or split that is not there, or a net without features to read.
     """
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     loaded = load(path)
     space = artifact.taxonomy.space
@@ -205,7 +205,7 @@ def draw_probes(probed: Mapping[str, Probed], artifact: Artifact, *, split: str 
     A column for each class: the image that shows the most of it, the net's output, that of the new classifier with
     nothing dropped, and of the one with the class dropped. The largest area of the class is framed.
     """
-    from unify.index import build_index
+    from unify.draws.index import build_index
     from unify.report.cases import Case, Panel, draw_cases, largest_area
 
     samples = Samples(build_index([artifact]), None)

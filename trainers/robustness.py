@@ -67,7 +67,7 @@ def robustness_of(
         UnifyError: what `checkpoint.load` and `sets_of` raise; bad-artifact (65) for a checkpoint of other classes;
             usage (2) for a split that is not there, or sets without images that they should have.
     """
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     sets = sets_of([unbiased] if not isinstance(unbiased, Sequence) else unbiased, artifact)
     loaded = [load(path) for path in checkpoints]
@@ -143,7 +143,7 @@ def _on_set(
     advance: Advance,
 ) -> Counts:
     """(nets, 3, K): over all images of the split, with those of the set where something was erased."""
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     index, ids = samples.index, [samples.index.classes.index(name) for name in one.erased]
     without = Samples(build_index([one.artifact]), None)
@@ -206,7 +206,7 @@ def cases_of(
     Those `cases` images in which the first net loses the most pixels that it had right; where an answer changes,
     beside what was erased, the largest such area is framed.
     """
-    from unify.index import build_index
+    from unify.draws.index import build_index
     from unify.report.cases import Case, Panel, draw_cases, largest_area
 
     nets = [net_of(load(path), device_named(device)) for path in checkpoints]

@@ -1,4 +1,4 @@
-"""One look of a net at a labelled split: the sums that class relations are learnt from (`unify.relations`).
+"""One look of a net at a labelled split: the sums that class relations are learnt from (`unify.relations.evidence`).
 
 Whole images at their own size, in eval mode, one at a time, each decoded once. Of each image only sums are kept:
 per label, the cosines with all classes, and the softmax over each source's classes. Sums are float64 on whatever
@@ -29,7 +29,7 @@ from trainers.evaluate import device_named, device_of, rows_of
 from trainers.metrics import VOID
 from trainers.ops.cosine import CosineClassifier
 from unify.errors import error
-from unify.relations import Evidence, fold_of
+from unify.relations.evidence import Evidence, fold_of
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
@@ -93,7 +93,7 @@ def sweep(
     loaded: Checkpoint, net: nn.Module, artifact: Artifact, *, split: str, advance: Advance = lambda images, size: None
 ) -> Evidence:
     """`evidence_of` for a net that is there already."""
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     evidence = Evidence.of_taxonomy(artifact.taxonomy, {"checkpoint": loaded.file_digest, "data": artifact.digest})
     samples = Samples(build_index([artifact]), None)

@@ -142,7 +142,7 @@ def _refuse_without_dropout(nets: Sequence[nn.Module], loaded: Sequence[Checkpoi
 @torch.inference_mode()
 def map_rows(nets: Sequence[nn.Module], artifact: Artifact, splits: Sequence[str], how: Looking) -> Iterator[MapRow]:
     """A row for each image of the splits, file by file."""
-    from unify.index import build_index
+    from unify.draws.index import build_index
 
     samples = Samples(build_index([artifact]), None)
     index = samples.index

@@ -10,7 +10,7 @@ import yaml
 from unify import __version__
 from unify.centroids import TILE_PX
 from unify.features import CPP_SCALES, card_features, columns
-from unify.licences import hub_licence, notice
+from unify.publish.licences import hub_licence, notice
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unify.errors import UnifyError
-from unify.licences import VERDICTS, Sharing, licence_of
 from unify.mapping import mapped_spaces
+from unify.publish.licences import VERDICTS, Sharing, licence_of
 from unify.sources import SOURCES, Release, Source
 from unify.spaces import load_space, space_names
 from unify.taxonomy import taxonomy_for

@@ -80,6 +80,6 @@ def add_positions(ids_hw: NDArray[np.uint8], sums: NDArray[np.int64]) -> None:
 
 @cache
 def _compiled() -> Callable[[NDArray[np.uint8], NDArray[np.int64]], None]:
-    from unify.kernels import kernel  # numba, which a build without centroids of gray labels may not need
+    from unify.kernels.compiled import kernel  # numba, which a build without centroids of gray labels may not need
 
     return kernel("void(u1[:,::1], i8[:,:,::1])")(add_positions)

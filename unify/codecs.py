@@ -3,8 +3,8 @@
 A label is an image of ids. It is read so that every pixel keeps its id: palette images give indices,
 never colours. It is written as 8-bit gray, which every decoder reads back as the same ids.
 
-8-bit gray and palette files take the fast way: libdeflate, then the loops of `kernels_png` and
-`kernels_deflate`. What is rare (interlaced, 1, 2, 4 or 16 bits) is decoded by Pillow. Before either
+8-bit gray and palette files take the fast way: libdeflate, then the loops of `kernels.png` and
+`kernels.deflate`. What is rare (interlaced, 1, 2, 4 or 16 bits) is decoded by Pillow. Before either
 writes a pixel, `imagefile` has checked all chunks, and the length of the pixel data is known to be right.
 
 All faults are `UnifyError`s with an empty path, which the caller knows.
@@ -126,7 +126,7 @@ def _is_plain(png: Png) -> bool:
 
 def _scanlines(png: Png) -> NDArray[np.uint8]:
     """(H * (W + 1),) uint8: in each row a byte without meaning, then its ids."""
-    from unify.kernels_png import unfilter
+    from unify.kernels.png import unfilter
 
     height, width = png.header.height, png.header.width
     lines = np.frombuffer(_inflate(png), np.uint8)
@@ -181,8 +181,8 @@ def _encode(
     lines: NDArray[np.uint8], height: int, width: int, table: NDArray[np.uint8]
 ) -> tuple[bytes, NDArray[np.int64]]:
     """`lines` as of `_scanlines`."""
-    from unify.kernels_deflate import deflate_room, deflate_tokens
-    from unify.kernels_png import tokenize
+    from unify.kernels.deflate import deflate_room, deflate_tokens
+    from unify.kernels.png import tokenize
 
     assert table.shape == (256,) and table.dtype == np.uint8, "a table has a uint8 for each id"
     counts = np.zeros(256, np.int64)

@@ -47,7 +47,7 @@ def read_rgb(data: Data, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
 def _pixels(png: Png) -> NDArray[np.uint8]:
     """(H, W, 3) of a PNG that is 8-bit RGB and not interlaced."""
-    from unify.kernels_rgb import unfilter_rgb
+    from unify.kernels.rgb import unfilter_rgb
 
     height, width = png.header.height, png.header.width
     row_bytes = 3 * width
@@ -66,8 +66,8 @@ def _pixels(png: Png) -> NDArray[np.uint8]:
 
 def encode_rgb(image_hwc: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 RGB as PNG: the same bytes for the same pixels."""
-    from unify.kernels_rgb import filter_rgb
-    from unify.kernels_rgb_deflate import SPARE, deflate_rows
+    from unify.kernels.rgb import filter_rgb
+    from unify.kernels.rgb_deflate import SPARE, deflate_rows
 
     height, width, channels = image_hwc.shape
     assert image_hwc.dtype == np.uint8 and channels == 3 and image_hwc.size, "an RGB image"

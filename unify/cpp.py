@@ -84,7 +84,8 @@ def count_cells(
 
     Raises `UnifyError`: unknown-id (65) with the first label that must not occur.
     """
-    from unify import kernels, kernels_cpp
+    from unify.kernels import cpp as loops
+    from unify.kernels.compiled import BLOCK
 
     assert scale >= 1 and levels >= 1 and (scale << levels - 1) <= 4096, "counts are exact below 2^24"
     assert channel_of.shape == (256,) and channel_of.max(initial=-1) < channels
@@ -96,7 +97,7 @@ def count_cells(
     table = np.array([(*shape[2:], at[i], below[i]) for i, shape in enumerate(shapes)], np.int64)
     flat = np.zeros(at[-1], np.float32) if out is None else out
     assert flat.shape == (at[-1],) and flat.dtype == np.float32
-    stray = kernels_cpp.count_cells(
+    stray = loops.count_cells(
         np.require(labels_bhw, np.uint8, ["C", "W"]),  # Pillow's arrays are read-only, which compiled loops tell apart
         channel_of,
         np.flatnonzero(channel_of >= 0).astype(np.uint8),
@@ -107,7 +108,7 @@ def count_cells(
         np.zeros(below[-1], np.int32),
         np.zeros((levels, channels), np.uint8),
         np.empty(shapes[0][3], np.int32),
-        np.empty(kernels.BLOCK, np.uint8),
+        np.empty(BLOCK, np.uint8),
         flat,
     )
     if stray >= 0:

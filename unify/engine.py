@@ -21,7 +21,7 @@ R = TypeVar("R")
 #: How often a task may take its worker down with it before the build gives up on it.
 ATTEMPTS = 3
 #: What makes shards, with the kernels, which take longest to load.
-_PRELOAD = ("unify.shard", "unify.derive", "unify.kernels_png")
+_PRELOAD = ("unify.shard", "unify.derive", "unify.kernels.png")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -82,7 +82,7 @@ class Erase:
     labels: Labels
 
     def __call__(self, source: str, record: Record) -> Record:
-        from unify.kernels_rgb import paste
+        from unify.kernels.rgb import paste
 
         height, width = record.size_hw
         is_erased = np.zeros(256, np.uint8)

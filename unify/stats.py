@@ -154,7 +154,7 @@ def count_borders(label_hw: NDArray[np.uint8], borders: NDArray[np.int64]) -> No
 
 @cache
 def _compiled_count_borders() -> Callable[[NDArray[np.uint8], NDArray[np.int64]], None]:
-    from unify.kernels import kernel  # numba, which nothing else here needs
+    from unify.kernels.compiled import kernel  # numba, which nothing else here needs
 
     return kernel("void(u1[:,::1], i8[:,::1])")(count_borders)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unify.kernels import BLOCK, ONE, Pointer, differ_64, inner, kernel, lowest_bit, pointer
+from unify.kernels.compiled import BLOCK, ONE, Pointer, differ_64, inner, kernel, lowest_bit, pointer
 
 Runs = NDArray[np.int32]
 

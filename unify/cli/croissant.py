@@ -39,7 +39,7 @@ def croissant_command(
       unify croissant cibm-union70 -o out/cibm-union70/croissant.json
     """
     from unify.artifact import locate
-    from unify.croissant import croissant, day_built, prefix_from
+    from unify.publish.croissant import croissant, day_built, prefix_from
     from unify.roots import known_sources
     from unify.storage import make_dirs, write_file
 

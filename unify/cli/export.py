@@ -53,7 +53,7 @@ def export_command(
     """
     started = time.monotonic()
     from unify.artifact import locate
-    from unify.export import export
+    from unify.publish.export import export
 
     artifact = locate(path, root)
     per_source = artifact.manifest.sources

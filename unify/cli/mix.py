@@ -12,8 +12,8 @@ from unify.cli.options import json_option
 from unify.cli.show import counted, json_line, size, table
 
 if TYPE_CHECKING:
-    from unify.mixtures import Mixture, Part, Schedule, Select, Tally
-    from unify.samplers import Epoch, Value
+    from unify.draws.mixtures import Mixture, Part, Schedule, Select, Tally
+    from unify.draws.samplers import Epoch, Value
 
 _RAREST = 8  #: classes that are printed; --json has all
 
@@ -75,9 +75,9 @@ def mix_command(
     if name is None or not paths:
         raise click.UsageError("Give a mixture and at least one version, or --list.")
     from unify.artifact import locate
-    from unify.index import build_index
-    from unify.mixturefile import mixture_named
-    from unify.mixtures import draw_epoch, draws_file, schedule, tally, with_options
+    from unify.draws.index import build_index
+    from unify.draws.mixturefile import mixture_named
+    from unify.draws.mixtures import draw_epoch, draws_file, schedule, tally, with_options
 
     if output and output.suffix.lower() != ".parquet":
         raise error("usage", output, "is not the name of a Parquet file", "end it in .parquet")
@@ -126,8 +126,8 @@ def _setting(text: str) -> tuple[str, Value]:
 
 
 def _print_list(as_json: bool) -> None:
-    from unify.mixtures import MIXTURES
-    from unify.samplers import SAMPLERS
+    from unify.draws.mixtures import MIXTURES
+    from unify.draws.samplers import SAMPLERS
 
     if as_json:
         mixtures = {
@@ -181,7 +181,7 @@ def _by_rarity(plan: Schedule) -> tuple[list[int], list[int]]:
 
 def _plain(plan: Schedule, drawn: Tally, epochs: int, seed: int, output: Path | None) -> dict[str, Any]:
     """All counts are over all epochs drawn."""
-    from unify.mixtures import effective_epochs, effective_epochs_of_parts
+    from unify.draws.mixtures import effective_epochs, effective_epochs_of_parts
 
     _, images = _by_rarity(plan)
     of_parts = effective_epochs_of_parts(plan, drawn)
@@ -220,7 +220,7 @@ def _plain(plan: Schedule, drawn: Tally, epochs: int, seed: int, output: Path | 
 
 
 def _print(plan: Schedule, drawn: Tally, epochs: int, seed: int) -> None:
-    from unify.mixtures import effective_epochs, effective_epochs_of_parts
+    from unify.draws.mixtures import effective_epochs, effective_epochs_of_parts
 
     index = plan.index
     names = ", ".join(f"{v.name} {v.version}" for v in index.versions)

@@ -35,8 +35,8 @@ def papers_command(name: str | None, form: str, as_json: bool) -> None:
         raise click.UsageError("Use just one of --json and --format.")
     if name is None and form == "latex":
         raise click.UsageError("--format latex needs a TABLE.")
-    from unify.paper_show import as_table, facts, page, to_json
-    from unify.paper_tables import find_table, load_tables
+    from unify.papers.show import as_table, facts, page, to_json
+    from unify.papers.tables import find_table, load_tables
 
     tables = load_tables()
     if name is not None:

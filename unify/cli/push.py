@@ -56,8 +56,8 @@ def push_command(
     from datetime import UTC, datetime
 
     from unify.artifact import locate
-    from unify.licences import notice
-    from unify.push import check_repo_id, check_terms, check_whole, parcel, push, repo_url
+    from unify.publish.licences import notice
+    from unify.publish.push import check_repo_id, check_terms, check_whole, parcel, push, repo_url
     from unify.roots import known_sources
 
     artifact = locate(path, root)

@@ -11,9 +11,9 @@ from unify.cli.options import json_option
 from unify.cli.show import counted, json_line, progress, table
 
 if TYPE_CHECKING:
-    from unify.relation_rules import Edge, Relations
-    from unify.relation_score import Score
-    from unify.relations import Evidence
+    from unify.relations.evidence import Evidence
+    from unify.relations.rules import Edge, Relations
+    from unify.relations.score import Score
     from unify.taxonomy import Taxonomy
 
 _LISTED = 6  #: doubtful names that are shown
@@ -98,7 +98,7 @@ def relations(
         raise click.UsageError("--from-model and --data go together.")
     if classes is not None and model is None:
         raise click.UsageError("--classes goes with --from-model.")
-    from unify.relation_stats import read_stats
+    from unify.relations.stats import read_stats
 
     taxonomy: Taxonomy | None = None
     if stats is not None:
@@ -109,7 +109,7 @@ def relations(
     found = _learn(evidence, rule, tau, threshold, taxonomy)
     path, note = None, ""
     if out is not None:
-        from unify.relation_files import write_relations
+        from unify.relations.files import write_relations
 
         artifact, fresh = write_relations(found, out)
         path, note = str(out), "" if fresh else ": the same as before, nothing to do"
@@ -127,7 +127,7 @@ def _sweep(
 ) -> tuple[Evidence, Taxonomy]:
     """One sweep of a checkpoint, by `trainers.sweep.evidence_of(model, artifact, split=, classes=, advance=)`.
 
-    It gives an `unify.relations.Evidence` for the sources and the space of the artifact, made_from with
+    It gives an `unify.relations.evidence.Evidence` for the sources and the space of the artifact, made_from with
     "checkpoint" (BLAKE3 of the file) and "data" (the artifact's digest), and calls advance(images, bytes). It
     raises `UnifyError` for a checkpoint of other classes, NaN weights, or a split that is not there.
     """
@@ -155,8 +155,8 @@ def _learn(
 ) -> Relations:
     import dataclasses
 
-    from unify.relation_learner import THRESHOLD, calibrated
-    from unify.relation_rules import TAU, paper
+    from unify.relations.learner import THRESHOLD, calibrated
+    from unify.relations.rules import TAU, paper
 
     rule = rule or ("paper" if evidence.answers is None or tau is not None else "calibrated")
     if tau is not None and rule != "paper":
@@ -172,7 +172,7 @@ def _learn(
 
 def _print(found: Relations) -> None:
     """The two columns of Table A-1, and why."""
-    from unify.relation_rules import paper, two_columns
+    from unify.relations.rules import paper, two_columns
 
     groups: dict[tuple[str, str], list[Edge]] = {}
     for e in found.targets:
@@ -228,7 +228,7 @@ def show(directory: Path, as_json: bool) -> None:
     Example:
       unify relations show out/relations
     """
-    from unify.relation_files import open_relations
+    from unify.relations.files import open_relations
 
     found = open_relations(directory)
     if as_json:
@@ -249,8 +249,8 @@ def explain(directory: Path, label: str, related: str, as_json: bool) -> None:
     Example:
       unify relations explain out/relations bicyclist rider
     """
-    from unify.relation_explain import facts, sentences
-    from unify.relation_files import open_relations
+    from unify.relations.explain import facts, sentences
+    from unify.relations.files import open_relations
 
     found = open_relations(directory)
     if as_json:
@@ -282,9 +282,9 @@ def score_command(directory: Path, truth: Path, least: float, as_json: bool) -> 
     Example:
       unify relations score out/relations --truth streets/truth.json
     """
-    from unify.relation_files import open_relations
-    from unify.relation_rules import paper
-    from unify.relation_score import read_truth, score
+    from unify.relations.files import open_relations
+    from unify.relations.rules import paper
+    from unify.relations.score import read_truth, score
 
     found = open_relations(directory)
     shares = read_truth(truth, found)

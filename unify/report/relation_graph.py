@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from unify.relation_rules import Relations, to_graph
+from unify.relations.rules import Relations, to_graph
 from unify.report.draw import FAINT, INK, PAPER, Color, write
 from unify.spaces import load_space
 

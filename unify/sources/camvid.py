@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from unify.errors import Problem, UnifyError
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.files import read_small
 from unify.sources.pairs import Side, pair_folders

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.files import first_file
 from unify.sources.pairs import Side, pair_folders

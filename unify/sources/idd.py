@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.cityscapes import is_cityscapes
 from unify.sources.files import first_file, subfolders

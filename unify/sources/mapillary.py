@@ -19,7 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from unify.errors import UnifyError
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.files import read_small
 from unify.sources.pairs import Side, pair_folders

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.lists import pair_names, read_names
 from unify.sources.pairs import Side

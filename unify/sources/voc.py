@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from unify.errors import Problem
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.files import walk
 from unify.sources.lists import pair_names, read_names

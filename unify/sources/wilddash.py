@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from unify.licences import LICENCES
+from unify.publish.licences import LICENCES
 from unify.sources.base import Detection, Listing, Release, Source
 from unify.sources.pairs import Side, pair_folders
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unify.kernels import (
+from unify.kernels.compiled import (
     ALL,
     BLOCK,
     ONE,
@@ -27,7 +27,7 @@ from unify.kernels import (
     pointer,
     signed,
 )
-from unify.kernels_deflate import LONGEST, MATCH
+from unify.kernels.deflate import LONGEST, MATCH
 
 SUB, UP, AVERAGE, PAETH = 1, 2, 3, 4  # filter types (PNG specification, section 9); 0 is none
 ADLER = 65521  # the modulus of Adler-32
@@ -173,7 +173,7 @@ def tokenize(
     counts: NDArray[np.int64],
     tokens: NDArray[np.uint16],
 ) -> tuple[int, int]:
-    """Map pixels through `table` and filter them Up, as tokens of `kernels_deflate`.
+    """Map pixels through `table` and filter them Up, as tokens of `deflate`.
 
     Args:
         scanlines: (H, W + 1), unfiltered; column 0 is not used.

@@ -1,7 +1,7 @@
 """Tables of the papers as data: a YAML each in `papers/`, read and checked here.
 
 A file holds the figures exactly as they are printed, so that the rounding of each is known; where they are from;
-how its summaries follow from its other figures (`paper_derive` computes them anew); and our own results beside them.
+how its summaries follow from its other figures (`derive` computes them anew); and our own results beside them.
 
     paper: dropclass            a key of papers.yaml
     table: B-1                  as the paper numbers it
@@ -32,7 +32,7 @@ from unify.spaces import did_you_mean
 from unify.yamlfile import read_yaml
 
 KINDS = ("figures", "marks", "words")
-HOW = ("mean", "square", "ratio", "best", "largest variance")  #: what `paper_derive` computes a summary by
+HOW = ("mean", "square", "ratio", "best", "largest variance")  #: what `derive` computes a summary by
 PAPERS = "papers.yaml"
 
 _FIGURE = re.compile(r"(-?\d+(?:\.(\d+))?)(?:±(\d+(?:\.\d+)?))?")
@@ -147,7 +147,7 @@ def load_tables(folder: Path | None = None) -> dict[str, PaperTable]:
 
     Raises `UnifyError` (bad-config) with everything that is wrong in any of the files.
     """
-    folder = folder or Path(__file__).parent / "papers"
+    folder = folder or Path(__file__).parent
     problems: list[Problem] = []
     papers = _papers(folder / PAPERS, problems)
     found = {}

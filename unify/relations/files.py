@@ -30,8 +30,8 @@ from unify.artifact import Artifact, open_artifact
 from unify.describe import to_parquet
 from unify.errors import error
 from unify.manifest import FILE, File, Manifest
-from unify.relation_rules import Edge, Estimate, Relations, to_graph, two_columns
-from unify.relations import Evidence
+from unify.relations.evidence import Evidence
+from unify.relations.rules import Edge, Estimate, Relations, to_graph, two_columns
 from unify.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from unify.paper_tables import Derivation, Figure, PaperRow, PaperTable
+from unify.papers.tables import Derivation, Figure, PaperRow, PaperTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,20 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from unify.kernels import ALL, BLOCK, ONE, Pointer, Word, differ_64, inner, kernel, lowest_bit, pointer, signed, word
+from unify.kernels.compiled import (
+    ALL,
+    BLOCK,
+    ONE,
+    Pointer,
+    Word,
+    differ_64,
+    inner,
+    kernel,
+    lowest_bit,
+    pointer,
+    signed,
+    word,
+)
 
 SKIPPED, STRAY = -1, -2  #: in `channel_of`: a label that is not counted, and one that must not occur
 MOST = 255  #: rows that are counted in bytes

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard
 
+from unify.draws.mixtures import MIXTURES, Mixture, Part, Select, faults
+from unify.draws.samplers import Value
 from unify.errors import Problem, UnifyError
-from unify.mixtures import MIXTURES, Mixture, Part, Select, faults
-from unify.samplers import Value
 from unify.yamlfile import MAX_BYTES, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".toml")

@@ -21,8 +21,8 @@ from typing import Any
 from unify.artifact import Artifact
 from unify.errors import error
 from unify.features import CPP_SCALES, columns
-from unify.licences import licence_of
 from unify.manifest import FILE
+from unify.publish.licences import licence_of
 from unify.sources import SOURCES, Source
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"

@@ -14,7 +14,7 @@ Sums are whole numbers, in units of 2^-24: adding up is exact, so any order of i
 gives the same bytes. `fold_of` deals images to folds by name; intervals come from leaving folds out.
 
 A sweep is `Evidence.empty(...)`, then `add` once an image (or `add_sums` with sums made elsewhere, on a GPU), and
-`merge` for parts that were swept apart. Relations are read from it by `relation_rules` and `relation_learner`.
+`merge` for parts that were swept apart. Relations are read from it by `rules` and `learner`.
 """
 
 from __future__ import annotations

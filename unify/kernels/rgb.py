@@ -12,8 +12,8 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numpy.typing import NDArray
 
-from unify.kernels import inner, kernel, pointer, signed, word
-from unify.kernels_png import AVERAGE, PAETH, SUB, UP
+from unify.kernels.compiled import inner, kernel, pointer, signed, word
+from unify.kernels.png import AVERAGE, PAETH, SUB, UP
 
 BYTES_PER_PIXEL = 3
 LANES = 32  # residuals that are computed at once

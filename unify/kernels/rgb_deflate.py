@@ -21,8 +21,8 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numpy.typing import NDArray
 
-from unify.kernels import BLOCK, Pointer, Word, differ_64, inner, kernel, lowest_bit, pointer, signed, word
-from unify.kernels_deflate import (
+from unify.kernels.compiled import BLOCK, Pointer, Word, differ_64, inner, kernel, lowest_bit, pointer, signed, word
+from unify.kernels.deflate import (
     END,
     LONGEST,
     MAX_BITS,

@@ -25,8 +25,8 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from unify.draws.index import Index
 from unify.errors import UnifyError, error
-from unify.index import Index
 
 Rows: TypeAlias = NDArray[np.int64]
 Value: TypeAlias = float | bool

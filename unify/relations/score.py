@@ -25,8 +25,8 @@ import numpy as np
 
 from unify.errors import error
 from unify.mapping import load_mapping
-from unify.relation_rules import Relations
-from unify.relations import Floats
+from unify.relations.evidence import Floats
+from unify.relations.rules import Relations
 from unify.sources import SOURCES
 from unify.spaces import VOID
 

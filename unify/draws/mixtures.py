@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from unify.errors import Problem, UnifyError
-from unify.index import Index, Shard
-from unify.samplers import (
+from unify.draws.index import Index, Shard
+from unify.draws.samplers import (
     SAMPLERS,
     Epoch,
     Request,
@@ -31,6 +30,7 @@ from unify.samplers import (
     shuffled,
     with_defaults,
 )
+from unify.errors import Problem, UnifyError
 
 MAX_LENGTH = 10**8  #: draws in an epoch, which is held in memory
 _SUM_TOLERANCE = 1e-6  #: of shares: three thirds may be written 0.333333

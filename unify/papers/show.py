@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from unify.paper_derive import Difference, Range, compared, derived, differences, rounded
-from unify.paper_tables import Figure, Ours, PaperTable
+from unify.papers.derive import Difference, Range, compared, derived, differences, rounded
+from unify.papers.tables import Figure, Ours, PaperTable
 from unify.report.ratio_tables import Row, Table
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from blake3 import blake3
 
 from unify.errors import Problem, UnifyError, error
-from unify.relations import UNIT, Evidence
+from unify.relations.evidence import UNIT, Evidence
 from unify.spaces import odd_name
 
 _MAX_BYTES = 1 << 28

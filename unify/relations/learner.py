@@ -36,8 +36,8 @@ from itertools import combinations
 import numpy as np
 
 from unify.errors import error
-from unify.relation_rules import Edge, Estimate, Relations, Type
-from unify.relations import UNIT, Evidence, Floats, Ints
+from unify.relations.evidence import UNIT, Evidence, Floats, Ints
+from unify.relations.rules import Edge, Estimate, Relations, Type
 
 THRESHOLD = 0.5  #: of the score; chosen on CamVid deals and made-up worlds, see the tests
 EQUAL = 0.9  #: the least share, in either direction, of two equal classes

@@ -39,11 +39,11 @@ from unify import __version__, storage
 from unify.artifact import Artifact
 from unify.derive import Sample, samples_of
 from unify.errors import Problem, UnifyError, error
-from unify.export_mmseg import Entry, config_text
-from unify.export_names import LAYOUT_NAMES
 from unify.imagefile import Data, image_header
-from unify.licences import notice
 from unify.manifest import File
+from unify.publish.export_mmseg import Entry, config_text
+from unify.publish.export_names import LAYOUT_NAMES
+from unify.publish.licences import notice
 from unify.spaces import VOID, LabelSpace, load_space
 
 FORMAT = 1  #: of `export.json`

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unify.errors import Problem, UnifyError
-from unify.relation_rules import Relations
+from unify.relations.rules import Relations
 from unify.spaces import did_you_mean
 
 _VERDICTS = {

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unify import storage
 from unify.artifact import Artifact
-from unify.croissant import croissant
 from unify.errors import Problem, UnifyError, error
-from unify.labels_only import COLUMN, write_labels
-from unify.labels_only import FILE as LABELS
-from unify.licences import obstacles
 from unify.manifest import FILE
+from unify.publish.croissant import croissant
+from unify.publish.labels_only import COLUMN, write_labels
+from unify.publish.labels_only import FILE as LABELS
+from unify.publish.licences import obstacles
 from unify.sources import SOURCES, Source
 from unify.verify import verify
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unify.kernels import Pointer, Word, inner, kernel, pointer, signed, store_word
+from unify.kernels.compiled import Pointer, Word, inner, kernel, pointer, signed, store_word
 
 MATCH, LONGEST, NUM_TOKENS = 256, 258, 512  # first match token; the longest match, in bytes; tokens
 TOKEN_BITS = 21  # at most, in the stream: 15 for the code, 5 for the length, 1 for the distance

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unify.errors import Problem, UnifyError
-from unify.relations import Evidence
+from unify.relations.evidence import Evidence
 
 if TYPE_CHECKING:
     import networkx as nx

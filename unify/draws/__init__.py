@@ -1,0 +1,1 @@
+"""Which images are drawn, and how often: an index, samplers, mixtures."""

@@ -1,0 +1,1 @@
+"""Compiled loops: PNG, deflate, pooled labels."""

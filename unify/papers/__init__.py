@@ -1,0 +1,1 @@
+"""The papers' tables, recomputed, beside what was measured here."""

@@ -1,0 +1,1 @@
+"""A version for others: folders, metadata, a Hub repository."""

@@ -1,0 +1,1 @@
+"""Class relations: evidence, rules, files, scores."""
