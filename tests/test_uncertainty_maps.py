@@ -333,8 +333,9 @@ def test_commands(artifact, members, tmp_path):
     assert facts["images"] == 5 and facts["fresh"] and facts["version"] == "1.0.0"
     weights = [row["weight"] for row in facts["classes"]]
     assert weights == sorted(weights, reverse=True) and weights[-1] >= 1
+    listed = ["--from-models", *map(str, members)]
     again = CliRunner().invoke(
-        app, ["uncertainty", *nets, "--data", data, "-o", str(tmp_path), "--name", "m", "--entropy"]
+        app, ["uncertainty", *listed, "--data", data, "-o", str(tmp_path), "--name", "m", "--entropy"]
     )
     assert again.exit_code == 0 and "the same as before, nothing to do" in again.output
     picture = tmp_path / "u.png"

@@ -17,10 +17,27 @@ _WEIGHTINGS = ("instance", "pixel", "class", "truth", "shuffled")  # trainers.op
 _SHOWN = 5  #: classes that are listed
 
 
-@click.command("uncertainty")
+class _Listing(click.Command):
+    """Reads `--from-models A B C` as `--from-model A --from-model B --from-model C`."""
+
+    def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
+        told: list[str] = []
+        in_list = False
+        for word in words:
+            if word == "--from-models":
+                in_list = True
+            elif in_list and not word.startswith("-"):
+                told += ["--from-model", word]
+            else:
+                in_list = False
+                told.append(word)
+        return super().parse_args(context, told)
+
+
+@click.command("uncertainty", cls=_Listing)
 @click.option(
     "--from-model", "models", required=True, multiple=True, type=click.Path(path_type=Path), metavar="CKPT",
-    help="A checkpoint that is a member. Repeatable.",
+    help="A checkpoint that is a member. Repeatable; --from-models A B C lists several.",
 )  # fmt: skip
 @click.option("--data", required=True, metavar="PATH", help="The version to look at: a folder, or a name below --out.")
 @click.option("--split", "splits", multiple=True, help="A split to look at. Repeatable.  [default: train]")
@@ -67,7 +84,7 @@ def uncertainty_command(
 
     \b
     Example:
-      unify uncertainty --from-model runs/a --from-model runs/b --from-model runs/c --data cibm-union70
+      unify uncertainty --from-models runs/a runs/b runs/c --data cibm-union70
       unify train uncertainty --data cibm-union70 --weights out/cibm-union70-uncertainty/1.0.0 -o runs/d
     """
     started = time.monotonic()
