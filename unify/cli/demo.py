@@ -26,7 +26,7 @@ _LOOKS = {"kitti": "KITTI", "wilddash": "WildDash", "camvid": "CamVid"}
 @click.option("--images", type=click.IntRange(4), default=12, show_default=True, help="Training images per dataset.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other streets.")
 @click.option(
-    "--steps", type=click.IntRange(0), default=1050, show_default=True,
+    "--steps", type=click.IntRange(0), default=840, show_default=True,
     help="Of training; 0 to stop when the dataset is there.",
 )  # fmt: skip
 @click.pass_context
