@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from benchmarks.deals import DEALS, JUDGE, write_deal
-from benchmarks.label_shift_page import summary, write_page
+from benchmarks.label_shift_page import WHY, summary, write_page
 from trainers import loop
 from trainers.evaluate import evaluate
 from trainers.settings import settings_of
@@ -44,7 +44,7 @@ from unify.artifact import Artifact, locate
 from unify.cli import app
 from unify.relations.evidence import UNIT, Evidence
 from unify.relations.files import open_relations, write_relations
-from unify.relations.learner import calibrated
+from unify.relations.learner import THRESHOLD, calibrated
 from unify.relations.rules import Edge, Estimate, Relations, paper
 from unify.relations.score import LEAST, Shares, average_precision, found_by, ranks_of, read_truth, score
 
@@ -217,9 +217,28 @@ def judged(bench: Bench, name: str, evidence: Evidence, data: Artifact, truth: P
     for simple, ranked in simple_scores(relations).items():
         precision = score(ranked, shares).all.average_precision
         found[simple] = {"average_precision": precision, "by_name": by_name(ranked, shares)["average_precision"]}
+    found["calibrated"]["why_missed"] = why_missed(relations, shares, found["calibrated"]["missed"])
     ideal = dataclasses.replace(calibrated(faultless(evidence, shares)), taxonomy=data.taxonomy)
     found["faultless"] = {**score(ideal, shares).all.to_json(), "by_name": by_name(ideal, shares)}
     bench.mine[f"relations {name}"] = found
+
+
+def why_missed(relations: Relations, shares: Shares, missed: Sequence[Sequence[str]]) -> dict[str, int]:
+    """How many of the missed relations have which reason, the first that holds: the related class hardly shows it in
+    any other source's images (less than 0.02 of its true pixels); the net gives less than a tenth of the label's
+    pixels to it; scored as an edge, and taken for the broader of two classes; scored too low."""
+    evidence, ranks = relations.evidence, ranks_of(relations)
+    pixels, answers, sources = evidence.total("pixels"), evidence.total("answers"), evidence.sources
+    count = dict.fromkeys(WHY, 0)
+    for source, label, related in missed:
+        s, c, k = sources.index(source), evidence.classes.index(label), evidence.classes.index(related)
+        true = [o for o in sources if (source, o) in shares and shares[source, o][c, k] >= LEAST]
+        back = max((np.nan_to_num(shares[o, source][k, c]) for o in true), default=0.0)
+        own = answers[s, c, s, c] / UNIT / max(pixels[s, c], 1)
+        best = max(ranks.get((source, label, related, o), -np.inf) for o in true)
+        low = "taken for broader" if best >= THRESHOLD else "scored low"
+        count["not shown" if back < 0.02 else "not learnt" if own < 0.1 else low] += 1
+    return count
 
 
 def faultless(evidence: Evidence, shares: Shares) -> Evidence:

@@ -17,6 +17,7 @@ WORLDS = {
 RULES = {"calibrated": "ours", "paper": "the paper's", "faultless": "ours, from a faultless net"}
 SIMPLE = {"told": "P alone", "lift": "lift of P, names as a prior"}
 METHODS = ("CE", "BCE", "Null BCE", "C-R BCE, learned", "C-R BCE, true", "NLL+, true")
+WHY = ("not shown", "not learnt", "taken for broader", "scored low")  #: a relation was missed
 _RELATIONS = ("f1", "average_precision", "precision", "recall")
 
 
@@ -90,6 +91,7 @@ def tables(results: Mapping[str, Any]) -> str:
         for name, about in ((n, a) for n, a in SIMPLE.items() if n in relations):
             mine, named = (_told(relations[name][key]) for key in ("average_precision", "by_name"))
             lines.append(f"{head} {about} | - | {mine} | - | - | - | {named} |")
+    lines += _missed(results["runs"])
     lines += [
         "",
         "mIoU in percent on what no training has seen; in brackets the difference from Null BCE with the same seed:",
@@ -101,6 +103,20 @@ def tables(results: Mapping[str, Any]) -> str:
         cells = [_cell(results["runs"][part], method) for part in _compared(found)]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _missed(runs: Mapping[str, Any]) -> list[str]:
+    """Why, over all seeds, where it was looked at."""
+    found = {part: [rule["why_missed"] for rule in _judged(runs[part], "calibrated") if "why_missed" in rule]
+             for part in runs}  # fmt: skip
+    found = {part: rules for part, rules in found.items() if rules}
+    if not found:
+        return []
+    lines = ["", "What our rule missed, over all seeds:", "", f"| world | {' | '.join(WHY)} |"]
+    lines.append("| --- " * (1 + len(WHY)) + "|")
+    for part, rules in found.items():
+        lines.append(f"| {title_of(part)} | {' | '.join(str(sum(rule[name] for rule in rules)) for name in WHY)} |")
+    return lines
 
 
 def _compared(found: Mapping[str, Any]) -> list[str]:

@@ -141,6 +141,7 @@ def test_f1_follows_from_what_was_missed_and_wrong():
             for rule in (judged[name] for name in RULES if name in judged):
                 right, missed, wrong = rule["right"], len(rule["missed"]), len(rule["wrong"])
                 assert rule["f1"] == pytest.approx(2 * right / (2 * right + missed + wrong))
+                assert sum(rule.get("why_missed", {"": missed}).values()) == missed
 
 
 def test_the_goals_that_are_met_stay_met():
