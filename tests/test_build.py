@@ -234,6 +234,15 @@ def test_a_column_more_is_a_minor_version(camvid):
     assert build(plan_of(roots, "V", options=["native"]), out).artifact.manifest.version == "1.1.0"
 
 
+def test_an_older_version_that_is_the_same_is_not_made_again(camvid):
+    roots, out = camvid
+    first = build(plan_of(roots, "V", options=["native"]), out).artifact
+    assert build(plan_of(roots, "V"), out).artifact.manifest.version == "2.0.0", "a column is gone"
+    again = build(plan_of(roots, "V", options=["native"]), out)
+    assert (again.artifact.path, again.fresh) == (first.path, False)
+    assert [a.manifest.version for a in versions(first.path.parent)] == ["1.0.0", "2.0.0"]
+
+
 def damage(roots: Path) -> None:
     """One fault of each of four kinds, in four samples of the train split."""
     images = sorted(roots.rglob("train/*.png"))

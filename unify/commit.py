@@ -1,10 +1,12 @@
 """From tasks to a version: shards through an engine, then the files that describe them, then one rename.
 
     out/<name>/.work/      scratch: temporary files, receipts, and the tree as it grows
+    out/<name>/.mend/      the same, for damaged files of a version
     out/<name>/<version>/  the tree, once whole
 
 Killed at any moment there is no version or a whole one. The next run takes over the shards that were finished
 and would come out the same, also when faulty files were mended in between: only their shards are made again.
+A version that stands already is checked, and files of it that were damaged since are made again.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from unify.engine import Engine, run
 from unify.errors import Problem, UnifyError, error
 from unify.manifest import FILE, File, next_version
 from unify.rows import Receipt, Target
+from unify.verify import damaged
 
 REJECTS = "rejects.jsonl"
+INPUTS = "inputs.parquet"
 
 
 class AnyTask(Protocol):
@@ -58,11 +62,15 @@ class Job(Generic[Task]):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The version that now stands for the job; `fresh` is false when it stood there before."""
+    """The version that now stands for the job; `fresh` is false when it stood there before.
+
+    `mended`: files of it that were damaged, and are now again what was published.
+    """
 
     artifact: Artifact
     fresh: bool
     problems: tuple[Problem, ...]
+    mended: tuple[str, ...] = ()
 
 
 def commit(
@@ -73,7 +81,7 @@ def commit(
     keep_going: bool = False,
     progress: Callable[[Task, Receipt], None] = lambda task, receipt: None,
 ) -> Result:
-    """Make the version that `job` describes below `out`, or find that it is there already.
+    """Make the version that `job` describes below `out`, or find that it is there already, and mend it if need be.
 
     Args:
         engine: where shards are made; None for this process.
@@ -82,18 +90,22 @@ def commit(
 
     Raises:
         UnifyError: all problems of the job at once, or what kept the disk from taking the result (73, 74),
-            or busy (75). No version is written then.
+            or busy (75). No version is written then. Not-verified (76): a damaged file could not be mended.
     """
     folder = out / job.outline.name
     storage.make_dirs(folder)
     with storage.lock(folder):
         storage.remove_file(folder / REJECTS)
+        storage.remove_tree(folder / ".mend")  # of a run that was killed
         known, work = versions(folder), folder / ".work"
         tree = work / "tree"
         if not tree.exists():  # what a build that was killed right after publishing left
             storage.remove_tree(work)
-        if not job.problems and (standing := _standing(job, known)):
-            return Result(standing, False, ())
+        if not job.problems and (found := _standing(job, known)):
+            standing, bad = found
+            if bad:
+                _mend(job, standing, bad, folder / ".mend", engine, progress)
+            return Result(standing, False, (), tuple(sorted(bad)))
         tasks = job.tasks(tree, work)
         _prepare(work, tasks)
         receipts = _make_shards(job, tasks, engine, progress)
@@ -109,11 +121,45 @@ def commit(
         return Result(artifact, fresh, tuple(problems))
 
 
-def _standing(job: Job[Task], known: list[Artifact]) -> Artifact | None:
-    """The newest version, if it was made by this very job without rejects and its inputs are as they were."""
-    if not known or known[-1].manifest.plan != job.outline.digest or known[-1].manifest.rejects:
-        return None
-    return known[-1] if job.is_current(known[-1]) else None
+def _standing(job: Job[Task], known: list[Artifact]) -> tuple[Artifact, set[str]] | None:
+    """The version that this very job made, without rejects, from inputs as they are, and its damaged files."""
+    for version in reversed(known):
+        if version.manifest.plan == job.outline.digest and not version.manifest.rejects:
+            bad = damaged(version)
+            # a list of inputs that cannot be read is made again, and comes out the same only if they are
+            if INPUTS in bad or job.is_current(version):
+                return version, bad
+    return None
+
+
+def _mend(
+    job: Job[Task],
+    version: Artifact,
+    bad: set[str],
+    work: Path,
+    engine: Engine | None,
+    progress: Callable[[Task, Receipt], None],
+) -> None:
+    """Make the damaged files again, and put those in place that come out as they were published."""
+    tree = work / "tree"
+    tasks = job.tasks(tree, work)
+    told = bad - {task.target.path for task in tasks}  # by the receipts of all shards
+    tasks = [task for task in tasks if told or task.target.path in bad]
+    _prepare(work, tasks)
+    receipts = _make_shards(job, tasks, engine, progress)
+    made = {r.path: File(r.size, r.blake3) for r in receipts if r.rows}
+    if told:
+        for name, data in describe(job.outline, version.manifest.version, receipts).items():
+            made[name] = File(*storage.write_file(tree / name, data))
+    whole = {name for name in bad if made.get(name) == version.manifest.files[name]}
+    for name in sorted(whole):
+        storage.move(tree / name, version.path / name)
+    storage.remove_tree(work)
+    if bad - whole:
+        where = f"{version.manifest.name}/{version.manifest.version}"
+        what = "is damaged, and does not come out as it was published"
+        fix = "restore it from a copy, or move the version away and run the same command again"
+        raise UnifyError(*(Problem("not-verified", f"{where}/{name}", what, fix) for name in sorted(bad - whole)))
 
 
 def _prepare(work: Path, tasks: Sequence[AnyTask]) -> None:

@@ -100,8 +100,8 @@ def next_version(
 ) -> str:
     """The number after `previous` that says what changed.
 
-    MAJOR when a pixel or label of a known sample may differ or a sample is gone; MINOR when only samples
-    or columns were added; PATCH when only the encoding changed. `inputs` maps sample_id to the BLAKE3
+    MAJOR when a pixel or label of a known sample may differ, or a sample or column is gone; MINOR when only
+    samples or columns were added; PATCH when only the encoding changed. `inputs` maps sample_id to the BLAKE3
     of its image and label file, and of its file of instances where it has one.
     """
     if previous is None:

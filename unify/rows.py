@@ -218,16 +218,23 @@ def _encoded(data: pa.Array, names: list[str]) -> pa.StructArray:
     return pa.StructArray.from_arrays([data, pa.array(names)], ["bytes", "path"], mask=mask)
 
 
+_spare: list[NDArray[np.uint8]] = []  # the buffer that the last shard of this process filled: a fresh one costs faults
+
+
 def row_groups(buffer_bytes: int, items: Iterable[T], add: Callable[[T, Group], None]) -> Iterator[Group]:
     """`add` each item to a group; groups as they fill. One buffer serves all, so write each before the next."""
-    group = Group(np.empty(buffer_bytes, np.uint8))
-    for item in items:
-        add(item, group)
-        if group.encoded_bytes >= ROW_GROUP_BYTES:
+    buffer = _spare.pop() if _spare else np.empty(0, np.uint8)
+    group = Group(buffer if len(buffer) >= buffer_bytes else np.empty(buffer_bytes, np.uint8))
+    try:
+        for item in items:
+            add(item, group)
+            if group.encoded_bytes >= ROW_GROUP_BYTES:
+                yield group
+                group = Group(group.buffer)
+        if group.rows:
             yield group
-            group = Group(group.buffer)
-    if group.rows:
-        yield group
+    finally:
+        _spare[:] = [group.buffer]
 
 
 def room_for(image_bytes: Iterable[int]) -> int:

@@ -164,6 +164,13 @@ def publish(tree: Path, target: Path) -> None:
     sync_dir(target.parent)
 
 
+def move(file: Path, target: Path) -> None:
+    """Give a finished file the place of `target`, of which its folder may be gone."""
+    make_dirs(target.parent)
+    _do("rename", target, os.replace, file, target)
+    sync_dir(target.parent)
+
+
 def remove_file(path: Path) -> None:
     _do("remove", path, lambda: path.unlink(missing_ok=True))
 

@@ -12,7 +12,7 @@ from unify.artifact import Artifact
 from unify.errors import Problem, UnifyError
 from unify.manifest import FILE, File
 
-_REBUILD = "build the version again, or restore the file from a copy"
+_REBUILD = "run the command that made the version again: it makes what is damaged anew; or restore the file from a copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,11 @@ def verify(artifact: Artifact, progress: Callable[[str, int], None] = lambda nam
 
     def check(item: tuple[str, File]) -> tuple[str, int, list[Problem]]:
         name, file = item
-        return name, file.size, list(_check_file(artifact.path / name, name, file))
+        path = artifact.path / name
+        problem = _other_bytes(path, name, file)
+        if not problem and path.suffix == ".parquet" and (what := unreadable(path)):
+            problem = Problem("not-verified", name, what, _REBUILD)
+        return name, file.size, [problem] if problem else []
 
     with ThreadPoolExecutor() as pool:
         for name, size, found in pool.map(check, artifact.manifest.files.items()):
@@ -59,21 +63,25 @@ def _strangers(artifact: Artifact) -> Iterator[Problem]:
             yield Problem("not-verified", name, "is not named by the manifest", "remove it")
 
 
-def _check_file(path: Path, name: str, file: File) -> Iterator[Problem]:
+def damaged(artifact: Artifact) -> set[str]:
+    """Names of the files that are missing or hold other bytes than were published."""
+    with ThreadPoolExecutor() as pool:
+        checks = pool.map(lambda item: _other_bytes(artifact.path / item[0], *item), artifact.manifest.files.items())
+        return {problem.path for problem in checks if problem}
+
+
+def _other_bytes(path: Path, name: str, file: File) -> Problem | None:
     if path.is_symlink() or not path.is_file():
-        yield Problem("not-verified", name, "is missing", _REBUILD)
-        return
+        return Problem("not-verified", name, "is missing", _REBUILD)
     try:
         size, digest = storage.hash_file(path)
     except UnifyError as e:
-        yield Problem("not-verified", name, f"cannot be read ({e.problems[0].what})", _REBUILD)
-        return
+        return Problem("not-verified", name, f"cannot be read ({e.problems[0].what})", _REBUILD)
     if size != file.size:
-        yield Problem("not-verified", name, f"has {size} bytes instead of {file.size}", _REBUILD)
-    elif digest != file.blake3:
-        yield Problem("not-verified", name, "holds other bytes than were published", _REBUILD)
-    elif path.suffix == ".parquet" and (what := unreadable(path)):
-        yield Problem("not-verified", name, what, _REBUILD)
+        return Problem("not-verified", name, f"has {size} bytes instead of {file.size}", _REBUILD)
+    if digest != file.blake3:
+        return Problem("not-verified", name, "holds other bytes than were published", _REBUILD)
+    return None
 
 
 def unreadable(path: Path) -> str | None:

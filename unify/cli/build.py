@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unify.cli.options import json_option, mappings_option, out_option, root_options, variant_option
-from unify.cli.show import counted, duration, json_line, progress, size, table
+from unify.cli.show import counted, duration, json_line, progress, size, table, what_was_done
 from unify.errors import OK, UnifyError, summary
 from unify.errors import REJECTS as REJECTED
 
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 @click.option("--space", help="Target label space; by default the naive union of the chosen datasets.")
 @variant_option
 @mappings_option
-@click.option("--split", "splits", multiple=True, help="Splits to build; train and val by default. Repeatable.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="Splits to build; by default train and val, or test if there is no val. Repeatable.",
+)
 @click.option("--name", help="Name of the version's folder; by default letters and space: cibm-union70.")
 @click.option("--native", is_flag=True, help="Keep each source's own ids too, as column label_source.")
 @click.option("--instances", is_flag=True, help="Keep the sources' instance images, and count instances per class.")
@@ -77,7 +82,7 @@ def build_command(
 
     Every pixel of every source goes through a rule; a raw file that is missing, damaged or of another
     size than its partner stops the build, with all such files listed. Run again after an interruption,
-    it takes up where it stopped. The same inputs again: nothing to do.
+    it takes up where it stopped. The same inputs again: nothing to do, but to make again what was damaged since.
 
     \b
     Example:
@@ -98,6 +103,7 @@ def build_command(
     optional = {"native": native, "instances": instances, "centroids": centroids}
     pooled = [cpp.option(scale) for scale in cpp.parse_scales(cpp_scales)] if cpp_scales is not None else []
     found = resolve_roots(datasets, roots, config=config, environ=os.environ, sources=sources)
+    releases = {name: sources[name].releases[d.release] for name, d in found.items()}
     taxonomy = _taxonomy(found, sources, space, mappings, variants)
     plan = plan_build(
         found,
@@ -109,6 +115,10 @@ def build_command(
         sources=sources,
     )
     workers = workers or _workers_for(plan.input_bytes)
+    if instances and (alike := [name for name in found if not releases[name].instances]):
+        what = "does not tell things of one class apart" if len(alike) == 1 else "do not tell things of one class apart"
+        listed = ", ".join(f"{name} ({releases[name].name})" for name in alike)
+        click.echo(f"unify: --instances: {listed} {what}", err=True)
     if dry_run:
         return _print_plan(plan, workers, keep_going, as_json)
     if plan.problems and not keep_going:
@@ -140,12 +150,15 @@ def build_command(
         click.echo(line, err=True)
     if as_json:
         facts = {"path": str(path), "name": manifest.name, "version": manifest.version}
-        json_line({**facts, "digest": manifest.digest, "images": manifest.images, "seconds": round(seconds, 3)})
+        mended = {"mended": result.mended} if result.mended else {}
+        json_line(
+            {**facts, "digest": manifest.digest, "images": manifest.images, "seconds": round(seconds, 3), **mended}
+        )
     elif result.fresh:
         rejected = f", {counted(len(result.problems), 'problem')} left out" if result.problems else ""
         click.echo(f"{path}: {manifest.images:,} images in {duration(seconds)}{rejected} ({manifest.digest[:12]})")
     else:
-        click.echo(f"{path}: the same inputs as before, nothing to do ({manifest.digest[:12]})")
+        click.echo(f"{path}: the same inputs as before, {what_was_done(result.mended)} ({manifest.digest[:12]})")
     return REJECTED if result.problems else OK
 
 
@@ -155,9 +168,10 @@ def _workers_for(input_bytes: int) -> int:
 
 
 def _usual_splits(found: Mapping[str, Detection], sources: Mapping[str, Source]) -> tuple[str, ...]:
-    """train and val, as far as a dataset has them; if none has either, all that there are."""
+    """train and val, as far as a dataset has them; test in place of val if none has that; else all there are."""
     have = {split for name, d in found.items() for split in sources[name].releases[d.release].splits}
-    return tuple(split for split in ("train", "val") if split in have) or tuple(sorted(have))
+    usual = ("train", "val" if "val" in have else "test")
+    return tuple(split for split in usual if split in have) or tuple(sorted(have))
 
 
 def _taxonomy(

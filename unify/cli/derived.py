@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from unify.cli.options import json_option
-from unify.cli.show import duration, json_line, progress
+from unify.cli.show import duration, json_line, progress, what_was_done
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
@@ -64,7 +64,8 @@ def facts(result: Result) -> dict[str, object]:
     """For --json."""
     manifest = result.artifact.manifest
     found = {name: getattr(manifest, name) for name in ("name", "version", "digest", "images")}
-    return {"path": str(result.artifact.path), **found, "fresh": result.fresh}
+    mended = {"mended": result.mended} if result.mended else {}
+    return {"path": str(result.artifact.path), **found, "fresh": result.fresh, **mended}
 
 
 def line(result: Result, seconds: float) -> str:
@@ -72,7 +73,7 @@ def line(result: Result, seconds: float) -> str:
     path, manifest = result.artifact.path, result.artifact.manifest
     if result.fresh:
         return f"{path}: {manifest.images:,} images in {duration(seconds)} ({manifest.digest[:12]})"
-    return f"{path}: the same as before, nothing to do ({manifest.digest[:12]})"
+    return f"{path}: the same as before, {what_was_done(result.mended)} ({manifest.digest[:12]})"
 
 
 def commit_and_print(

@@ -30,6 +30,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def what_was_done(mended: Sequence[str]) -> str:
+    """To a version that stood there already."""
+    return f"{counted(len(mended), 'damaged file')} made again" if mended else "nothing to do"
+
+
 def duration(seconds: float) -> str:
     """75 → "1 min 15 s"."""
     if seconds < 10:
