@@ -14,6 +14,11 @@ from .layouts import Size, blocks, numbered, photo, save, write_json
 SIZE = (64, 32)
 STREET_IDS = range(34)  # Cityscapes' ids that are ever drawn
 CONDITIONS = ("fog", "night", "rain", "snow")
+#: Categories of WildDash 2 whose things are told apart: the label policy's `isthing`.
+WILDDASH_THINGS = {
+    1, 17, 19, 20, *range(24, 38), *range(39, 43), *range(44, 52), 53, 54, 55, 57, 58, 59, 62, 63, 66, 71, 72,
+    *range(74, 78),
+}  # fmt: skip
 
 
 def write_coarse(root: Path, train: int = 1, val: int = 1, extra: int = 2, size: Size = SIZE, seed: int = 0) -> Path:
@@ -87,16 +92,22 @@ def write_wilddash(root: Path, train: int = 2, size: Size = SIZE, seed: int = 0,
         if release == "public_02":
             save(Image.fromarray(ids_hw), root / f"labels/{name}.png")
             save(Image.fromarray(ids_hw.astype(np.uint16) << 8), root / f"instances/{name}.png")
-    write_json(root / "panoptic.json", {"images": [], "categories": [], "annotations": annotations})
+    categories = [{"id": i, "isthing": int(i in WILDDASH_THINGS)} for i in range(39 if release == "public_02" else 81)]
+    write_json(root / "panoptic.json", {"images": [], "categories": categories, "annotations": annotations})
     return root
 
 
 def panoptic(ids_hw: np.ndarray) -> tuple[np.ndarray, list[dict[str, int]]]:
-    """(H, W) segment ids, a segment for each half of a class; 0 where the id is 0. And segments_info."""
+    """(H, W) segment ids, a segment for each half of a class; 0 where the id is 0. And segments_info, the right one
+    first; of persons (24) that is a crowd."""
     width = ids_hw.shape[1]
     right = np.arange(width) >= width // 2
     segment_hw = np.where(ids_hw > 0, 70_000 * ids_hw.astype(np.uint32) + right + 256, 0)
-    infos = [{"id": int(s), "category_id": (int(s) - 256) // 70_000, "iscrowd": 0} for s in np.unique(segment_hw) if s]
+    infos = [
+        {"id": s, "category_id": (s - 256) // 70_000, "iscrowd": int(s == 70_000 * 24 + 257)}
+        for s in np.unique(segment_hw)[::-1].tolist()
+        if s
+    ]
     return segment_hw.astype(np.uint32), infos
 
 
@@ -119,13 +130,24 @@ def write_voc(
         if stem in stems["train"] + stems["val"]:
             label = palette_image(ids_hw, space.palette())
             save(label, root / f"SegmentationClass/{stem}.png")
-            save(label, root / f"SegmentationObject/{stem}.png")
+            save(palette_image(objects(ids_hw), space.palette()), root / f"SegmentationObject/{stem}.png")
         if augmented and stem != "2012_004331":
             save(Image.fromarray(blocks(rng, range(21), size)), root / f"SegmentationClassAug/{stem}.png")
     for split, names in stems.items():
         write_list(root / f"ImageSets/Segmentation/{split}.txt", names)
     write_list(root / "ImageSets/Segmentation/trainval.txt", stems["train"] + stems["val"])
     return root
+
+
+def objects(ids_hw: np.ndarray) -> np.ndarray:
+    """Numbers of objects: each half of a class is one, in an order of their own; 0 and 255 are as in the label."""
+    right = np.arange(ids_hw.shape[1]) >= ids_hw.shape[1] // 2
+    keys_hw = 2 * ids_hw.astype(int) + right
+    keys = np.unique(keys_hw[(ids_hw > 0) & (ids_hw < 255)])[::-1]
+    numbers_hw = np.where(ids_hw == 255, 255, 0)
+    for number, key in enumerate(keys, start=1):
+        numbers_hw[keys_hw == key] = number
+    return numbers_hw.astype(np.uint8)
 
 
 def write_context(root: Path, train: int = 2, val: int = 1, size: Size = SIZE, seed: int = 0) -> Path:

@@ -15,10 +15,11 @@ from unify.build import build
 from unify.cli import run
 from unify.commit import commit
 from unify.convert import conversion
-from unify.diff import Names, RuleChange, changed_pixels, difference
+from unify.diff import Instances, Names, RuleChange, changed_pixels, difference
 from unify.erase import Options, erasure
 
 from .test_convert import write_mapping, write_space
+from .test_instances import rows
 from .worlds import plan_of, small_world
 
 
@@ -152,3 +153,102 @@ def test_command(version, tmp_path, capsys):
     assert sum(row["pixels"] for row in facts["exact"]) == sum(naive_changes(version, child).values())
     assert run(["diff", a, "nothing", "--root", str(tmp_path)]) == 66
     assert "not-found: nothing: is no version" in capsys.readouterr().err
+
+
+def test_versions_of_nothing_in_common(roots, tmp_path, capsys):
+    one, other = (build(plan_of(roots, letter, "cityscapes19"), tmp_path / letter).artifact for letter in "CI")
+    found = difference(one, other, pixels=True)
+    assert (found.common, found.common_pixels, found.moved, found.exact) == (0, 0, 0, {})
+    assert (len(found.samples.removed), len(found.samples.added)) == (one.manifest.images, other.manifest.images)
+    assert run(["diff", str(one.path), str(other.path)]) == 0
+    assert "sources: 1 added: idd\nsources: 1 removed: cityscapes\n" in capsys.readouterr().out
+
+
+# ---- Instances
+
+
+@pytest.fixture(scope="module")
+def told_apart(roots, tmp_path_factory):
+    """Cityscapes with files of instances, IDD's drawn, CamVid without."""
+    plan = plan_of(roots, "C,I,V", options=["instances", "native"])
+    return build(plan, tmp_path_factory.mktemp("told")).artifact
+
+
+def instance_counts(artifact) -> dict[str, dict[str, int] | None]:
+    """Sample → class → things, from the rows."""
+    names = [*artifact.taxonomy.space.names, *("|".join(s) for s in artifact.taxonomy.sets), "void"]
+    return {
+        sample_id: row["instance_count"] and dict(zip(names, row["instance_count"], strict=True))
+        for sample_id, row in rows(artifact).items()
+    }
+
+
+def naive_instances(a, b) -> dict[str, tuple[int, int]]:
+    before, after = {}, {}
+    then, now = instance_counts(a), instance_counts(b)
+    for sample in then.keys() & now.keys():
+        if then[sample] and now[sample]:
+            for total, counts in ((before, then[sample]), (after, now[sample])):
+                for name, n in counts.items():
+                    total[name] = total.get(name, 0) + n
+    pairs = {name: (before.get(name, 0), after.get(name, 0)) for name in before | after}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def total(artifact) -> int:
+    return sum(sum(counts.values()) for counts in instance_counts(artifact).values() if counts)
+
+
+def test_a_version_without_instances(roots, told_apart, tmp_path, capsys):
+    plain = build(plan_of(roots, "C,I,V", options=["native"]), tmp_path).artifact
+    found = difference(plain, told_apart)
+    assert not found.is_none
+    assert found.instances == Instances(samples=(0, 6), total=(0, total(told_apart)))
+    assert not (found.pixels or found.labels or found.images)
+    back = difference(told_apart, plain).instances
+    assert (back.samples, back.total, back.files) == ((6, 0), (total(told_apart), 0), ())
+    assert run(["diff", str(plain.path), str(told_apart.path)]) == 0
+    text = capsys.readouterr().out
+    assert f"instances, of the samples of both: none → {total(told_apart)} in 6 samples\n" in text
+    assert "columns: 2 added: instance, instance_count\n" in text
+    assert run(["diff", str(plain.path), str(plain.path)]) == 0
+    assert "instances" not in capsys.readouterr().out
+
+
+def test_instances_of_another_space(told_apart, tmp_path, capsys):
+    other = commit(conversion(told_apart, "cityscapes19"), tmp_path).artifact
+    found = difference(told_apart, other).instances
+    assert found.classes == naive_instances(told_apart, other)
+    assert found.classes and found.classes["void"][1] > found.classes["void"][0]
+    assert (found.samples, found.total, found.files) == ((6, 6), (total(told_apart),) * 2, ())
+    assert run(["diff", str(told_apart.path), str(other.path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["instances"]
+    assert facts["classes"] == {name: list(pair) for name, pair in found.classes.items()}
+    assert (facts["samples"], facts["total"]) == ([6, 6], [total(told_apart)] * 2)
+
+
+def test_instances_that_changed(roots, told_apart, tmp_path, capsys):
+    raw = tmp_path / "raw"
+    shutil.copytree(roots, raw)
+    first, second, *_ = sorted((raw / "cityscapes").rglob("*_instanceIds.png"))
+    values = np.asarray(Image.open(first)).copy()
+    values[:2, :3] = 26_777
+    Image.fromarray(values).save(first)
+    data = second.read_bytes()
+    Image.open(second).save(second, compress_level=0)  # the same values in other bytes
+    assert second.read_bytes() != data
+    other = build(plan_of(raw, "C,I,V", options=["instances", "native"]), tmp_path / "out").artifact
+    found = difference(told_apart, other)
+    assert found.instances.files == tuple(sorted(f"cityscapes/train/{f.name[:-23]}" for f in (first, second)))
+    assert found.instances.classes == naive_instances(told_apart, other)
+    assert found.instances.classes["car"][1] == found.instances.classes["car"][0] + 1
+    assert not (found.labels or found.images or found.pixels or found.fields or found.samples)
+    assert not found.is_none
+    assert run(["diff", str(told_apart.path), str(other.path), "--exit-code"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert f"2 raw instance files changed: {', '.join(found.instances.files)}" in lines
+    assert f"instances, of the samples of both: {total(told_apart)} in 6 samples → {total(other)} in 6 samples" in lines
+    car = found.instances.classes["car"]
+    assert ["car", str(car[0]), str(car[1]), "+1"] in [line.split() for line in lines]
+    assert run(["diff", str(told_apart.path), str(told_apart.path)]) == 0
+    assert "columns and pixels per class, and instances per class" in capsys.readouterr().out

@@ -150,7 +150,8 @@ def test_facts_of_the_releases():
     told = {(s, name) for s, source in SOURCES.items() for name, r in source.releases.items() if r.instances}
     assert told == {
         ("cityscapes", "fine"), ("cityscapes", "coarse"), ("idd", "20k"), ("kitti", "2015"),
-        ("mapillary", "v1.2"), ("mapillary", "v2.0"),
+        ("mapillary", "v1.2"), ("mapillary", "v2.0"), ("wilddash", "v2p0"), ("wilddash", "public_02"),
+        ("voc", "voc2012"),
     }  # fmt: skip
     facts = yaml.safe_load((Path(unify.__file__).parent / "sample" / "mapillary.yaml").read_text())
     for name, number in (("v1.2", 37), ("v2.0", 72)):

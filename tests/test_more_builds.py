@@ -19,6 +19,8 @@ from . import layouts, layouts_more
 from .layouts_more import write_world
 from .raw import only, release
 
+NYU_SAMPLES = ("test/000001", "train/000002", "train/000003")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -39,6 +41,12 @@ def rows_of(path: Path, config: str) -> dict[str, np.ndarray]:
 
     found = datasets.load_dataset(str(path), config)
     return {row["sample_id"]: np.asarray(row["label"]) for split in found.values() for row in split}
+
+
+def test_a_dataset_without_a_validation_split_has_its_test_split_by_default(world, tmp_path):
+    code, text = build("--datasets", "N", "--root", f"N={world / 'nyu'}", "-o", str(tmp_path), "--space", "nyu40")
+    assert code == 0, text
+    assert sorted(rows_of(tmp_path / "n-nyu40/1.0.0", "nyu")) == [f"nyu/{s}" for s in NYU_SAMPLES]
 
 
 def test_all_of_them_in_one_version(world, tmp_path):

@@ -14,7 +14,8 @@ from PIL import Image
 from unify.errors import UnifyError
 from unify.sources import decode_label
 from unify.sources.nyu_mat import class_table, extract
-from unify.sources.panoptic import paint, panoptic_to_ids
+from unify.sources.panoptic import Segment, numbered, paint, panoptic_to_values
+from unify.spaces import load_space
 
 from . import layouts, layouts_more
 from .pngs import saved
@@ -40,7 +41,7 @@ def test_painted_labels_are_the_categories_of_the_segments(tmp_path):
     root = tmp_path / "wd_public_v2p0"
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     calls: list[int] = []
-    assert paint(root, progress=lambda: calls.append(1)) == 3 and len(calls) == 3
+    assert paint(root, progress=lambda: calls.append(1)) == (3, True) and len(calls) == 3
     assert all(p.read_bytes() == data for p, data in before.items()), "nothing that was there has changed"
     found = only(tmp_path)
     assert (found.root, found.offers) == (root, ("v2p0",))
@@ -73,7 +74,7 @@ def panoptic_png(segment_hw) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "segments", "message"),
+    ("data", "categories", "message"),
     [
         (panoptic_png([[5, 70_000]]), {5: 7}, "unknown-id: 1 segments that panoptic.json does not list, such as 70000"),
         (panoptic_png([[5]]), {5: 81}, r"unknown-id: category ids that wilddash-v2p0 does not have: \[81\] — is this"),
@@ -82,16 +83,32 @@ def panoptic_png(segment_hw) -> bytes:
         (b"text", {}, "bad-label: "),
     ],
 )
-def test_what_is_no_panoptic_image(data, segments, message):
+def test_what_is_no_panoptic_image(data, categories, message):
     with pytest.raises(UnifyError, match=message) as e:
-        panoptic_to_ids(data, segments)
+        panoptic_to_values(data, {s: Segment(c) for s, c in categories.items()}, load_space("wilddash-v2p0"))
     assert e.value.exit_code == 65
 
 
 def test_pixels_of_no_segment_are_unlabeled_and_high_ids_count_three_bytes():
     segment_hw = [[0, 255, 256], [65_535, 65_536, 16_777_215]]
-    ids_hw = panoptic_to_ids(panoptic_png(segment_hw), {255: 1, 256: 2, 65_535: 3, 65_536: 4, 16_777_215: 80})
-    assert ids_hw.dtype == np.uint8 and ids_hw.tolist() == [[0, 1, 2], [3, 4, 80]]
+    segments = numbered([(255, 1, False), (256, 2, True), *((s, 80, True) for s in (65_535, 65_536, 16_777_215))])
+    values_hw = panoptic_to_values(panoptic_png(segment_hw), segments, load_space("wilddash-v2p0"))
+    assert values_hw.dtype == np.uint16
+    assert values_hw.tolist() == [[0, 800, 1601], [64_001, 64_002, 64_003]]
+
+
+def test_numbers_of_segments():
+    """From 1 in each category, in the order of the file; 0 for what is not told apart."""
+    infos = [(9, 26, True), (5, 24, True), (7, 26, True), (3, 26, False), (2, 7, False), (1, 24, True), (9, 26, True)]
+    assert numbered(infos) == {
+        9: Segment(26, 1), 5: Segment(24, 1), 7: Segment(26, 2), 3: Segment(26), 2: Segment(7), 1: Segment(24, 2),
+    }  # fmt: skip
+    with pytest.raises(UnifyError, match=r"bad-label: segment 9 is of two categories in panoptic\.json, 26 and 27"):
+        numbered([*infos, (9, 27, True)])
+    many = [(i, 80, True) for i in range(1, 801)]
+    assert max(s.category * 800 + s.number for s in numbered(many[:799]).values()) == 64_799
+    with pytest.raises(UnifyError, match="bad-label: more than 799 segments of category 80 in one picture"):
+        numbered(many)
 
 
 def test_every_fault_of_painting_is_listed_and_the_rest_painted(tmp_path):
@@ -108,7 +125,8 @@ def test_every_fault_of_painting_is_listed_and_the_rest_painted(tmp_path):
         ("bad-label", "panoptic/aa0002_100000.png"),
         ("unsafe-path", "panoptic/../aa0003_100000.png"),
     ]
-    assert [p.name for p in (tmp_path / "semantic").iterdir()] == ["aa0000_100000.png"]
+    for folder in ("semantic", "instance"):
+        assert [p.name for p in (tmp_path / folder).iterdir()] == ["aa0000_100000.png"]
 
 
 @pytest.mark.parametrize("content", ["[]", '{"annotations": 3}', "{", '{"annotations": [{"file_name": "a.png"}]}'])

@@ -11,6 +11,7 @@ from unify import __version__
 from unify.centroids import TILE_PX
 from unify.features import CPP_SCALES, card_features, columns
 from unify.publish.licences import hub_licence, notice
+from unify.sources import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,8 @@ _COLUMN_TEXT = {
         "a map below the other; null where all is void"
         for s in CPP_SCALES
     },
-    "instance": "16-bit gray PNG of the source's own instance values; null where it does not tell things apart",
+    "instance": "16-bit gray PNG of the source's own id of the class * d + number, with d = {divisors}; null where "
+    "things are not told apart",
     "instance_count": "distinct instances per class, as `pixel_count`; null without `instance`",
     "label_source": "8-bit gray PNG; pixel = the source's own id",
     "erased": "8-bit gray PNG; 255 where the image was filled in, 0 where it is as it was",
@@ -124,7 +126,10 @@ def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, 
         "## Columns\n\n"
         + _table(
             ["column", "holds"],
-            [[f"`{c}`", texts[c].format(void=space.void, tile=TILE_PX)] for c in columns(outline.options)],
+            [
+                [f"`{c}`", texts[c].format(void=space.void, tile=TILE_PX, divisors=_divisors(outline))]
+                for c in columns(outline.options)
+            ],
         ),
         "## Classes\n\n" + _class_table(outline, stats),
         "## Licences and citation\n\n"
@@ -136,6 +141,16 @@ def _body(outline: Outline, version: str, stats: pa.Table, splits: Mapping[str, 
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _divisors(outline: Outline) -> str:
+    """How the sources that tell things apart make one number of class and thing."""
+    found: dict[int, list[str]] = {}
+    for name, origin in outline.origins.items():
+        release = SOURCES[name].releases.get(origin.release) if name in SOURCES else None
+        if release and release.instances:
+            found.setdefault(release.instances.divisor, []).append(name)
+    return ", ".join(f"{divisor} ({', '.join(names)})" for divisor, names in found.items()) or "none"
 
 
 def _source_table(outline: Outline, splits: Mapping[str, Mapping[str, int]]) -> str:

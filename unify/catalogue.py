@@ -14,7 +14,7 @@ from pathlib import Path
 from unify.errors import UnifyError
 from unify.mapping import mapped_spaces
 from unify.publish.licences import VERDICTS, Sharing, licence_of
-from unify.sources import SOURCES, Release, Source
+from unify.sources import SOURCES, InstanceFiles, Release, Source
 from unify.spaces import load_space, space_names
 from unify.taxonomy import taxonomy_for
 
@@ -42,6 +42,7 @@ class ReleaseFacts:
     withheld: dict[str, str]  # split → why it cannot be built
     label: str
     label_file: str
+    instances: str  # where things of one class are told apart, and by which values; "" if they are not
     goes_to: tuple[str, ...]  # spaces that `unify build --space` takes it to
 
 
@@ -79,6 +80,7 @@ def catalogue(sources: Mapping[str, Source] = SOURCES, search: Sequence[Path] = 
             withheld=dict(release.withheld),
             label=_LABELS[release.label],
             label_file=release.label_file,
+            instances=_instances(release.instances) if release.instances else "",
             goes_to=goes_to[key],
         )
 
@@ -115,6 +117,18 @@ def _targets(raw: str, train_space: str, search: Sequence[Path]) -> Iterable[str
             yield name
 
 
+def _instances(files: InstanceFiles) -> str:
+    """The files that `--instances` reads, and the values of the images that a version keeps."""
+    value = f"id * {files.divisor} + number"
+    if files.beside is None:
+        return f"drawn from the polygons: {value}"
+    path = files.beside[1].removeprefix("/")
+    where = f"{path}*.png" if path.endswith("/") else f"*{path}"
+    if files.made_by:
+        return f"{where}, made by `{files.made_by}`: {value}"
+    return f"{where}{', joined with the label' if files.joined else ''}: {value}"
+
+
 def page(found: Sequence[DatasetFacts]) -> str:
     """docs/datasets.md."""
     rows = [
@@ -132,7 +146,16 @@ def page(found: Sequence[DatasetFacts]) -> str:
         for d in found
     ]
     head = ["", "dataset", "releases", "classes", "images", "labels", "can go to", "licence", "tried on real data"]
-    layouts = [[d.letter, d.title, d.layout, _each(d.releases, lambda r: r.label_file)] for d in found]
+    layouts = [
+        [
+            d.letter,
+            d.title,
+            d.layout,
+            _each(d.releases, lambda r: r.label_file),
+            _each(d.releases, lambda r: r.instances or "no"),
+        ]
+        for d in found
+    ]
     withheld = [
         [d.letter, d.title, split, "<br>".join(dict.fromkeys(r.withheld[split] for r in d.releases))]
         for d in found
@@ -148,7 +171,10 @@ def page(found: Sequence[DatasetFacts]) -> str:
         "**licence**: what the dataset's page said about passing on its images, when it was written down; no legal "
         "advice, look again. Streets, the generated world, has no terms.",
         "## What lies where",
-        _markdown(["", "dataset", "its root holds", "labels read"], layouts),
+        _markdown(["", "dataset", "its root holds", "labels read", "things told apart (`--instances`)"], layouts),
+        "**things told apart**: the files, and the 16-bit values that a version keeps, of the source's own id of the "
+        "class and a number. Where nothing is told apart, Cityscapes and IDD have plain ids; KITTI, WildDash and VOC "
+        "have the number 0; and of Mapillary's classes its config says which are.",
         "## Splits that cannot be built",
         _markdown(["", "dataset", "split", "why"], withheld),
         "## Citations",

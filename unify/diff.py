@@ -1,7 +1,7 @@
 """What is different between two versions: in words and numbers, from what they say of themselves.
 
-Nothing is decoded unless asked for: pixels per class stand in a column. They tell how many pixels of a class
-came and went in a sample, not which; `changed_pixels` compares the labels themselves.
+Nothing is decoded unless asked for: pixels and instances per class stand in columns. They tell how many pixels of
+a class came and went in a sample, not which; `changed_pixels` compares the labels themselves.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from unify import codecs
 from unify.artifact import Artifact
-from unify.derive import samples_of
+from unify.derive import Sample, samples_of
 from unify.describe import code_names
 from unify.errors import error
+from unify.instances import COUNT
 from unify.mapping import Rule
+from unify.rows import Input
 from unify.taxonomy import Taxonomy
 
 _BATCH = 64  # labels that are held at once
@@ -59,6 +61,25 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Instances:
+    """What became of things told apart, in the samples of both versions; pairs are of a and of b.
+
+    `samples`: how many of them have instances, and `total` how many instances these have. `classes`: class → its
+    instances where both versions tell them apart, and the numbers differ. `files`: ids of samples that have
+    instances in both, from another file.
+    """
+
+    samples: tuple[int, int] = (0, 0)
+    total: tuple[int, int] = (0, 0)
+    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    @property
+    def is_none(self) -> bool:
+        return self.samples[0] == self.samples[1] and not (self.classes or self.files)
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """From version a to version b.
 
@@ -66,8 +87,9 @@ class Difference:
     where these differ. `samples`: ids that only one has. `images`, `labels`: ids of samples of both whose raw
     image or label is another file. `common`, `common_pixels`: how many samples are in both, and their pixels.
     `pixels`: class → its pixels in a and in b, over the samples of both, where these differ. `moved`: how many
-    of their pixels must at least have changed class. `exact`: (class in a, class in b) → how many pixels went
-    from one to the other; None if labels were not compared. Classes that were renamed count as the same.
+    of their pixels must at least have changed class. `instances`: what became of things told apart. `exact`:
+    (class in a, class in b) → how many pixels went from one to the other; None if labels were not compared.
+    Classes that were renamed count as the same.
     """
 
     fields: tuple[Field, ...]
@@ -83,12 +105,13 @@ class Difference:
     common_pixels: int
     pixels: Mapping[str, tuple[int, int]]
     moved: int
+    instances: Instances
     exact: Mapping[tuple[str, str], int] | None
 
     @property
     def is_none(self) -> bool:
         parts = (self.fields, self.sources, self.columns, self.classes, self.ids, self.rules, self.samples, self.images)
-        return not any((*parts, self.labels, self.pixels, self.moved, self.exact))
+        return self.instances.is_none and not any((*parts, self.labels, self.pixels, self.moved, self.exact))
 
 
 def difference(a: Artifact, b: Artifact, *, pixels: bool = False) -> Difference:
@@ -97,9 +120,7 @@ def difference(a: Artifact, b: Artifact, *, pixels: bool = False) -> Difference:
     classes = _classes(one, other)
     then, now = ({s.sample_id: s for s in samples_of(artifact)} for artifact in (a, b))
     common = [sample_id for sample_id in then if sample_id in now]
-    counts_a, counts_b = (
-        np.array([found[i].pixel_count for i in common], np.int64).reshape(len(common), -1) for found in (then, now)
-    )
+    counts_a, counts_b = (_rows(found[i].pixel_count for i in common) for found in (then, now))
     names, counts_a, counts_b = _by_name(one, other, classes, counts_a, counts_b)
     sums = zip(names, counts_a.sum(axis=0).tolist(), counts_b.sum(axis=0).tolist(), strict=True)
     return Difference(
@@ -116,8 +137,47 @@ def difference(a: Artifact, b: Artifact, *, pixels: bool = False) -> Difference:
         common_pixels=int(counts_a.sum()),
         pixels={name: (before, after) for name, before, after in sums if before != after},
         moved=int(np.maximum(counts_b - counts_a, 0).sum()),
+        instances=_instances(a, b, classes, then, now),
         exact=changed_pixels(a, b) if pixels else None,
     )
+
+
+def _instances(
+    a: Artifact, b: Artifact, classes: Names, then: Mapping[str, Sample], now: Mapping[str, Sample]
+) -> Instances:
+    counts = [_instance_counts(artifact) for artifact in (a, b)]
+    told_a, told_b = ([i for i in then if i in now and i in found] for found in counts)
+    both = [i for i in told_a if i in counts[1]]
+    matrices = (_rows(found[i] for i in both) for found in counts)
+    names, *spread = _by_name(a.taxonomy, b.taxonomy, classes, *matrices)
+    sums = zip(names, *(matrix.sum(axis=0).tolist() for matrix in spread), strict=True)
+    return Instances(
+        samples=(len(told_a), len(told_b)),
+        total=(sum(sum(counts[0][i]) for i in told_a), sum(sum(counts[1][i]) for i in told_b)),
+        classes={name: (before, after) for name, before, after in sums if before != after},
+        files=tuple(i for i in both if _digest(then[i].instance) != _digest(now[i].instance)),
+    )
+
+
+def _instance_counts(artifact: Artifact) -> dict[str, list[int]]:
+    """Sample id → instances of each code and of void, of the samples whose source tells them apart."""
+    found: dict[str, list[int]] = {}
+    if COUNT in artifact.manifest.columns:
+        for path in (name for name in artifact.manifest.files if name.startswith("data/")):
+            table = pq.read_table(artifact.path / path, columns=["sample_id", COUNT], partitioning=None)
+            rows = zip(table["sample_id"].to_pylist(), table[COUNT].to_pylist(), strict=True)
+            found |= {sample_id: counts for sample_id, counts in rows if counts is not None}
+    return found
+
+
+def _rows(counts: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    """(N, codes); (0, 0) of nothing."""
+    found = list(counts)
+    return np.array(found, np.int64) if found else np.zeros((0, 0), np.int64)
+
+
+def _digest(file: Input | None) -> str:
+    return file.blake3 if file else ""
 
 
 def _names(before: Iterable[str], after: Iterable[str]) -> Names:

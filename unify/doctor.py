@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 from unify.errors import Problem, UnifyError, error
 from unify.imagefile import ImageHeader, image_header
 from unify.plan import under
-from unify.sources import SOURCES, Detection, Pair, Release, Source
+from unify.sources import SOURCES, Detection, InstanceFiles, Pair, Release, Source
 from unify.sources.decode import ids_by_name, label_header
 from unify.sources.files import read_start, subfolders
 
 _HEADER_BYTES = 1 << 14  # enough for most headers;
 _MAX_HEADER_BYTES = 1 << 24  # and for those behind much metadata
+_CONSEQUENCES = ("empty-split", "missing-image", "missing-label")  # of what a root lacks, which says it all
 _SHOWN = 8  # folders that a note lists
 
 
@@ -73,7 +75,8 @@ def survey(
     deep: bool = False,
     progress: Callable[[int, int], None] = lambda pairs, n_bytes: None,
 ) -> SourceSurvey:
-    """Look at every split of a root; `deep`: into the header of every image and label, too.
+    """Look at every split of a root; `deep`: into the header of every image, label and file of
+    instances, too.
 
     A split that is not there is a note, unless none is. `progress(1, 0)` is called for each pair if `deep`.
     """
@@ -86,13 +89,18 @@ def survey(
     for split, listing in listings.items():
         absent = [p for p in listing.problems if p.kind == "empty-split" and not nothing]
         notes += [f"{split}: {p.path}: {p.what}" for p in absent]
-        problems = [p for p in listing.problems if p not in absent]
+        told = _CONSEQUENCES if nothing and found.missing else ()
+        problems = [p for p in listing.problems if p not in absent and p.kind not in told]
         if deep:
             faults, split_notes = _look_into(found.root, release, listing.pairs, progress)
             problems += faults
             notes += [f"{split}: {note}" for note in split_notes]
         splits.append(SplitSurvey(split, len(listing.pairs), release.splits[split], tuple(problems)))
-    if others := _other_folders(found.root, (pair for listing in listings.values() for pair in listing.pairs)):
+    pairs = [pair for listing in listings.values() for pair in listing.pairs]
+    files = [release.instances.path(pair.label) for pair in pairs] if release.instances else []
+    if release.instances and pairs:
+        notes.append(_instance_note(found.root, release.instances, files))
+    if others := _other_folders(found.root, _read_folders(release, pairs, files)):
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         notes.append(f"not read: {', '.join(others[:_SHOWN])}{more}")
     return SourceSurvey(found, source, tuple(splits), tuple(notes))
@@ -108,9 +116,27 @@ def _root_notes(found: Detection, letter: str) -> list[str]:
     return notes
 
 
-def _other_folders(root: Path, pairs: Iterable[Pair]) -> list[str]:
-    """Folders beside those that pairs lie in, at every level of them: "gtCoarse/", "leftImg8bit/test/"."""
-    read = {PurePosixPath(path).parent for pair in pairs for path in (pair.image, pair.label)}
+def _read_folders(release: Release, pairs: Iterable[Pair], files: Iterable[str]) -> set[PurePosixPath]:
+    """Folders of images, labels, `files` of instances, and lists."""
+    lists = [f"{release.list_folder}/*"] if release.list_folder else []
+    paths = [*(path for pair in pairs for path in (pair.image, pair.label)), *filter(None, files), *lists]
+    return {PurePosixPath(path).parent for path in paths}
+
+
+def _instance_note(root: Path, instances: InstanceFiles, files: Sequence[str]) -> str:
+    """What `unify build --instances` finds. `files`: a path for each label."""
+    if instances.beside is None:
+        return "--instances: drawn from the labels"
+    there = [file for file in files if os.path.isfile(root / file)]  # noqa: PTH113 (raises nothing)
+    if len(there) == len(files):
+        return f"--instances: each label has its file, such as {files[0]}"
+    some = f"{len(there):,} of {len(files):,} labels have theirs" if there else "no label has its file"
+    how = f", which `{instances.made_by}` makes" if instances.made_by else ""
+    return f"--instances: {some}, such as {(there or files)[0]}{how}"
+
+
+def _other_folders(root: Path, read: set[PurePosixPath]) -> list[str]:
+    """Folders beside those that are read, at every level of them: "gtCoarse/", "leftImg8bit/test/"."""
     above = {folder for leaf in read for folder in leaf.parents}
     beside = {folder / name for folder in above for name in subfolders(root / folder)}
     return sorted(f"{folder}/" for folder in beside - above - read)
@@ -119,8 +145,10 @@ def _other_folders(root: Path, pairs: Iterable[Pair]) -> list[str]:
 def _look_into(
     root: Path, release: Release, pairs: Iterable[Pair], progress: Callable[[int, int], None]
 ) -> tuple[list[Problem], list[str]]:
-    """Faults that headers tell: no image, turned by EXIF, label of another kind or size. And what is odd."""
+    """Faults that headers tell: no image, turned by EXIF, label of another kind or size. And what is odd, faults
+    of files of instances among it, since a build without them passes these over."""
     problems: list[Problem] = []
+    instance_problems: list[Problem] = []
     without_area = 0
     for pair in pairs:
         sizes: list[tuple[int, int]] = []
@@ -134,9 +162,18 @@ def _look_into(
             (width, height), (label_width, label_height) = sizes
             what = f"the image has {width}x{height} pixels, the label {label_width}x{label_height}"
             problems.append(Problem("size-mismatch", pair.label, what, "replace the wrong one"))
+        if len(sizes) == 2 and release.instances and (path := release.instances.path(pair.label)):
+            with _named(path, instance_problems):
+                _check_instances(root / path, release.instances, sizes[0])
         progress(1, 0)
-    note = f"{without_area} polygons of fewer than three points, not drawn, as in the official tool"
-    return problems, [note] if without_area else []
+    notes = []
+    if without_area:
+        notes.append(f"{without_area} polygons of fewer than three points, not drawn, as in the official tool")
+    if instance_problems:
+        first, n = instance_problems[0], len(instance_problems)
+        count = "1 file of instances is" if n == 1 else f"{n:,} files of instances are"
+        notes.append(f"{count} at fault, such as {first.path}: {first.what}")
+    return problems, notes
 
 
 @contextlib.contextmanager
@@ -169,6 +206,21 @@ def _label_size(release: Release, path: Path) -> tuple[tuple[int, int], int]:
         return (shapes.width, shapes.height), shapes.empty
     header = _header(path, lambda data: label_header(release, data))
     return (header.width, header.height), 0
+
+
+def _check_instances(path: Path, instances: InstanceFiles, size: tuple[int, int]) -> None:
+    """Refuse a file of instances of another kind or size; one that is not there has been told of."""
+    if not os.path.isfile(path):  # noqa: PTH113 (raises nothing)
+        return
+    header = _header(path, image_header)
+    due = ("palette", "gray, 8 bits") if instances.joined else ("gray, 16 bits",)
+    found = header.mode if header.mode == "palette" else f"{header.mode}, {header.bits} bits"
+    if header.format != "png" or found not in due:
+        what = f"a {header.format.upper()} ({found}) where a PNG ({' or '.join(due)}) is due"
+        raise error("bad-label", "", what, "unpack it again")
+    if (header.width, header.height) != size:
+        found = f"has {header.width}x{header.height} pixels, the image {size[0]}x{size[1]}"
+        raise error("size-mismatch", "", found, "replace the wrong one")
 
 
 def _header(path: Path, parse: Callable[[bytes], ImageHeader]) -> ImageHeader:

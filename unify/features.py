@@ -38,7 +38,7 @@ OPTIONAL = {
     **{f"cpp-{scale}": {f"cpp_{scale}": "image"} for scale in CPP_SCALES},
     "erased": {"erased": "image"},  # 8-bit gray PNG: 255 where the image was filled in, else 0
     "instances": {  # both null where the source does not tell things apart
-        "instance": "image",  # 16-bit gray PNG of the source's own values
+        "instance": "image",  # 16-bit gray PNG, raw id * divisor + number
         "instance_count": "int64s",  # distinct instances per code; void last
     },
     "native": {"label_source": "image"},  # 8-bit gray PNG of the source's own ids

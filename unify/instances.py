@@ -1,8 +1,8 @@
-"""Things of one class, told apart: instance images read, drawn from polygons, and counted.
+"""Things of one class, told apart: instance images read, drawn from polygons, joined with labels, and counted.
 
-A source has its own 16-bit values, raw id * divisor + number (`sources.InstanceFiles` says how exactly), and a
-version keeps them as they are. What it adds is a count per code, for which the raw id of every value that
-occurs goes through the same table as the labels.
+An instance image has 16-bit values, raw id * divisor + number (`sources.InstanceFiles` says how exactly). Where a
+source ships such files, a version keeps them as they are. What it adds is a count per code, for which the raw id
+of every value that occurs goes through the same table as the labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unify.errors import error
 from unify.imagefile import MAX_PIXELS, Data
 from unify.sources import InstanceFiles, Release
 from unify.sources.decode import ids_by_name
-from unify.spaces import LabelSpace
+from unify.spaces import VOID, LabelSpace
 
 COLUMN, COUNT = "instance", "instance_count"  #: the image, and instances per code
 _LISTED = 5
@@ -54,6 +54,58 @@ def draw_instances(release: Release, data: bytes, *, max_pixels: int = MAX_PIXEL
     parsed = polygons.parse(data, max_pixels=max_pixels)
     values_hw = polygons.draw_instances(parsed, ids, ids["unlabeled"], files.divisor, files.numbered_as)
     return Instances(codecs.encode_ids16(values_hw), (parsed.height, parsed.width), distinct(values_hw))
+
+
+def join_objects(
+    data: Data, label_hw: NDArray[np.uint8], files: InstanceFiles, space: LabelSpace, *, max_pixels: int = MAX_PIXELS
+) -> Instances:
+    """The instance image of a file that holds objects' numbers alone, and of the label that says what they are.
+
+    A pixel's value is its label's id * divisor + number of the object. The number is 0 on borders (255), and
+    where the label is void. Every object has to lie on one class of `files.things`, and on nothing else but void.
+
+    Args:
+        data: 8-bit palette or gray PNG; 0 is no object.
+        label_hw: (H, W) raw ids, all of `space`.
+
+    Raises `UnifyError`: bad-label (damaged, not 8 bits, an object of no class or of two), size-mismatch,
+    image-too-large.
+    """
+    assert files.joined and files.things is not None and files.divisor == 256
+    object_hw = codecs.read_label(data, max_pixels=max_pixels)
+    if object_hw.dtype != np.uint8:
+        raise error("bad-label", "", "16 bits a value where objects' numbers of 8 are due", "is this the right file?")
+    if object_hw.shape != label_hw.shape:
+        (height, width), (label_height, label_width) = object_hw.shape, label_hw.shape
+        what = f"has {width}x{height} pixels, its label {label_width}x{label_height}"
+        raise error("size-mismatch", "", what, "replace the wrong one")
+    pairs_hw = label_hw.astype(np.uint16) << 8 | object_hw
+    pixels = np.bincount(pairs_hw.reshape(-1), minlength=1 << 16).reshape(256, 256)  # by id and number
+    _check_objects(pixels, files.things, space)
+    values_hw = np.where((object_hw == VOID) | (label_hw == VOID), pairs_hw & 0xFF00, pairs_hw)
+    height, width = values_hw.shape
+    return Instances(codecs.encode_ids16(values_hw), (height, width), distinct(values_hw))
+
+
+def _check_objects(pixels: NDArray[np.int64], things: frozenset[int], space: LabelSpace) -> None:
+    """Refuse objects of no class and of several. `pixels`: (256, 256), by label id and number of the object."""
+    names = {c.id % 256: c.name for c in space.classes}
+    faults = []
+    for number in np.flatnonzero(pixels.sum(axis=0)).tolist():
+        if number in (0, VOID):
+            continue
+        found = {i: int(pixels[i, number]) for i in np.flatnonzero(pixels[:, number]).tolist() if i != VOID}
+        if things.isdisjoint(found):
+            count = int(pixels[:, number].sum())
+            where = " and ".join(names[i] for i in np.flatnonzero(pixels[:, number]).tolist())
+            faults.append(f"object {number} has no class: the label shows {where} in its {count:,} pixels")
+        elif len(found) > 1:
+            parts = ", ".join(f"{names[i]} ({n:,} pixels)" for i, n in found.items())
+            faults.append(f"object {number} covers {len(found)} classes: {parts}")
+    if faults:
+        more = f"; and {len(faults) - _LISTED} more such objects" if len(faults) > _LISTED else ""
+        fix = "do the two files belong together? Build with --keep-going to leave the sample out"
+        raise error("bad-label", "", "; ".join(faults[:_LISTED]) + more, fix)
 
 
 def distinct(values_hw: NDArray[np.uint16]) -> NDArray[np.int64]:

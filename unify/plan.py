@@ -223,7 +223,8 @@ def _without_instances(pairs: Sequence[Pair], files: InstanceFiles, *, all_of_th
         first = files.path(pairs[0].label)
         what = f"no instance files of {len(pairs):,} labels: there is no {first}"
         folder = first.rpartition("/")[0]
-        return [Problem("missing-label", folder, what, "unpack them there, or build without --instances")]
+        fix = f"run `{files.made_by}`" if files.made_by else "unpack them there"
+        return [Problem("missing-label", folder, what, f"{fix}, or build without --instances")]
     fix = "add the file, or build with --keep-going to leave the sample out"
     return [
         Problem("missing-label", pair.label, f"has no instances: there is no {files.path(pair.label)}", fix)

@@ -29,6 +29,7 @@ from unify.instances import (
     check_values,
     count_instances,
     draw_instances,
+    join_objects,
     read_instances,
 )
 from unify.plan import Plan, Sample, Shard, under
@@ -163,7 +164,7 @@ def _add(task: Task, sample: Sample, group: Group) -> None:
         with _collect(faults, sample.instance):
             instance_data = bytearray(sample.instance_bytes)
             instance = read_input(task, sample.instance, memoryview(instance_data))
-            instances = _check_instances(task, read_instances(instance_data, max_pixels=task.max_pixels))
+            instances = _read_instances(task, instance_data, bytes(label_data) if ids else None)
     elif ids is not None and task.draws_instances:
         with _collect(faults, sample.label):
             drawn = draw_instances(task.release, bytes(label_data), max_pixels=task.max_pixels)
@@ -192,6 +193,18 @@ def _size_faults(
         if part is not None and part.size_hw != size_hw:
             found = f"the image has {width}x{height} pixels, the {what} {part.size_hw[1]}x{part.size_hw[0]}"
             yield Problem("size-mismatch", path, found, "replace the wrong one")
+
+
+def _read_instances(task: Task, data: bytearray, label: bytes | None) -> Instances | None:
+    """What a file of instances holds; None where it takes a label to tell, and that is at fault."""
+    files = task.release.instances
+    assert files
+    if not files.joined:
+        return _check_instances(task, read_instances(data, max_pixels=task.max_pixels))
+    if label is None:
+        return None
+    label_hw = decode_label(task.release, label, max_pixels=task.max_pixels)
+    return join_objects(data, label_hw, files, task.raw_space, max_pixels=task.max_pixels)
 
 
 def _check_instances(task: Task, instances: Instances) -> Instances:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unify.taxonomy import Taxonomy
 
 
-@click.command("build")
+@click.command("build", short_help="Relabel raw datasets into one version.")
 @click.option(
     "--datasets",
     required=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from unify.cli.show import counted, json_line, table
 from unify.errors import OK, REJECTS
 
 if TYPE_CHECKING:
-    from unify.diff import Difference, Names
+    from unify.diff import Difference, Instances, Names
     from unify.manifest import Manifest
 
 #: Exit code for --exit-code: the command did its work, and there is something to look at. (1 is a bug.)
@@ -23,7 +23,7 @@ _LISTED = 5  #: names of a list that is printed; --json has them all
 _ROWS = 20  #: of a table
 
 
-@click.command("diff")
+@click.command("diff", short_help="Say what changed between two versions.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
@@ -31,7 +31,7 @@ _ROWS = 20  #: of a table
 @click.option("--exit-code", is_flag=True, help=f"Exit {DIFFERENT} if there is a difference.")
 @json_option
 def diff_command(a: str, b: str, root: str, pixels: bool, exit_code: bool, as_json: bool) -> int:
-    """What changed from version A to version B: classes, rules, samples, columns, pixels.
+    """What changed from version A to version B: classes, rules, samples, columns, pixels, instances.
 
     Exit code 0 whether or not there is a difference, unless --exit-code is given.
 
@@ -63,6 +63,8 @@ def _print(found: Difference, one: Manifest, other: Manifest) -> None:
     click.echo(f"{one.name} {one.version} → {other.name} {other.version}")
     if found.is_none:
         compared = "label pixels" if found.exact is not None else "pixels per class"
+        if any(found.instances.samples):
+            compared += ", and instances per class"
         click.echo(f"no difference: the same classes, rules, samples, raw files, columns and {compared}")
         return
     for field in found.fields:
@@ -84,7 +86,7 @@ def _print(found: Difference, one: Manifest, other: Manifest) -> None:
         click.echo()
     for line in _lines("samples", found.samples):
         click.echo(line)
-    for what, ids in (("image", found.images), ("label", found.labels)):
+    for what, ids in (("image", found.images), ("label", found.labels), ("instance", found.instances.files)):
         if ids:
             click.echo(f"{counted(len(ids), f'raw {what} file')} changed: {_some(ids)}")
     if found.pixels or found.moved:
@@ -93,9 +95,12 @@ def _print(found: Difference, one: Manifest, other: Manifest) -> None:
             f"\npixels: in {counted(found.common, 'sample')} of both, at least {found.moved:,} of "
             f"{found.common_pixels:,} changed their class ({share:.2f} %)\n"
         )
-        most_first = sorted(found.pixels.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
-        rows = [(name, before, after, f"{after - before:+,}") for name, (before, after) in most_first]
-        _table(["class", "before", "after", "change"], rows)
+        _table(*_changes(found.pixels))
+    if found.instances.classes or found.instances.samples[0] != found.instances.samples[1]:
+        click.echo(f"\ninstances, of the samples of both: {_instances(found.instances)}")
+    if found.instances.classes:
+        click.echo()
+        _table(*_changes(found.instances.classes))
     if found.exact is not None:
         total = sum(found.exact.values())
         click.echo(
@@ -103,6 +108,19 @@ def _print(found: Difference, one: Manifest, other: Manifest) -> None:
         )
         if found.exact:
             _table(["from", "to", "pixels"], [(old, new, n) for (old, new), n in found.exact.items()])
+
+
+def _changes(numbers: Mapping[str, tuple[int, int]]) -> tuple[list[str], list[tuple[object, ...]]]:
+    """A table of class → number in a and in b, the largest change first."""
+    most_first = sorted(numbers.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
+    rows: list[tuple[object, ...]] = [(name, old, new, f"{new - old:+,}") for name, (old, new) in most_first]
+    return ["class", "before", "after", "change"], rows
+
+
+def _instances(found: Instances) -> str:
+    """How many there are on either side."""
+    sides = zip(found.total, found.samples, strict=True)
+    return " → ".join(f"{total:,} in {counted(samples, 'sample')}" if samples else "none" for total, samples in sides)
 
 
 def _lines(what: str, names: Names) -> Iterator[str]:

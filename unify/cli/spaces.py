@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unify.taxonomy import Taxonomy
 
 
-@click.command("spaces")
+@click.command("spaces", short_help="List the label spaces, or show one.")
 @click.argument("name", required=False)
 @click.option(
     "--datasets",
@@ -176,7 +176,7 @@ def _list(search: tuple[Path, ...], as_json: bool) -> None:
         rows = [{"name": s.name, "classes": len(s), "title": s.title, "sources": list(m)} for s, m in known]
         json_line([*rows, *({"name": a.name, "alias_of": a.space, "title": a.why} for a in others.values())])
     else:
-        table(("space", "classes", "mapped from", "title"), [(s.name, len(s), ", ".join(m), s.title) for s, m in known])
+        table(("space", "classes", "title", "mapped from"), [(s.name, len(s), s.title, ", ".join(m)) for s, m in known])
         click.echo("\nOther names:")
         table(("name", "is", "why"), [(a.name, a.space, a.why) for a in others.values()])
 

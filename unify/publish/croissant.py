@@ -93,7 +93,7 @@ _TEXTS = {
         "`pixel_count`, a map below the other; null where all is void."
         for s in CPP_SCALES
     },
-    "instance": "16-bit gray PNG of the source's own instance values; null where it does not tell things apart.",
+    "instance": "16-bit gray PNG, the source's own id of the class * a divisor + number; null without such files.",
     "instance_count": "Instances of each class, as `pixel_count`; null without `instance`.",
     "erased": "8-bit gray PNG; 255 where the image was filled in, 0 elsewhere.",
     "source": "Which dataset the row is from: an id of the record set `sources`.",

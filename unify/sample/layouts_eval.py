@@ -113,7 +113,8 @@ def _wilddash_things(release: str) -> frozenset[int]:
 def _segments(card: Card, rendering: Rendering, release: str) -> tuple[npt.NDArray[np.int32], list[dict[str, Any]]]:
     """(H, W) segment ids, 0 where unlabeled, and COCO's segments_info of them."""
     ids = load_concepts().raw_ids(_SPACES[release])
-    numbers, raw = instance_numbers(rendering, ids, _wilddash_things(release))
+    things = _wilddash_things(release)
+    numbers, raw = instance_numbers(rendering, ids, things)
     coded = np.where(raw > 0, 1000 * raw.astype(np.int32) + np.minimum(numbers, 999), 0)
     segment_hw = coded[rendering.shape_hw]
     segments = []
@@ -126,7 +127,7 @@ def _segments(card: Card, rendering: Rendering, release: str) -> tuple[npt.NDArr
                 "category_id": segment // 1000,
                 "area": len(rows),
                 "bbox": [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1],
-                "iscrowd": 0,
+                "iscrowd": int(segment % 1000 == 0 and segment // 1000 in things),  # a group of things
             }
         )
     return segment_hw, segments

@@ -23,6 +23,7 @@ from unify.sources.mapillary import MAPILLARY
 from unify.sources.nyu import NYU
 from unify.sources.voc import VOC
 from unify.sources.wilddash import WILDDASH
+from unify.spaces import did_you_mean
 
 __all__ = [
     "SOURCES",
@@ -64,7 +65,12 @@ def source_named(text: str, sources: Mapping[str, Source] = SOURCES) -> Source:
         if wanted in (source.letter.casefold(), source.name):
             return source
     known = ", ".join(f"{s.letter} {s.name}" for s in sources.values())
-    raise error("unknown-dataset", "", f"no dataset '{text}'", f"known: {known}")
+    letters = [s.letter.casefold() for s in sources.values()]
+    if len(wanted) > 1 and set(wanted) <= set(letters):
+        guess = f" (did you mean {','.join(wanted.upper())}?)"
+    else:
+        guess = did_you_mean(wanted, sources)
+    raise error("unknown-dataset", "", f"no dataset '{text}'{guess}", f"known: {known}")
 
 
 def detect(source: Source, path: Path) -> Detection | None:

@@ -44,6 +44,8 @@ class InstanceFiles:
     `plain`: values below `divisor` are raw ids, of what is not told apart.
     `first`: the lowest number; lower ones are of what is not told apart.
     `things`: raw ids that are told apart at all; None for those of any value that the above leaves.
+    `joined`: the files hold numbers alone, 8 bits, and the labels say of which class; `divisor` is ours.
+    `made_by`: the command that writes the files, where the dataset ships them in another form.
     """
 
     divisor: int
@@ -52,6 +54,8 @@ class InstanceFiles:
     plain: bool = False
     first: int = 0
     things: frozenset[int] | None = None
+    joined: bool = False
+    made_by: str = ""
 
     def path(self, label: str) -> str:
         """Path of the instance image that belongs to a label; "" if it is drawn from the label itself."""
@@ -71,6 +75,7 @@ class Release:
     `label_file`: which files are its labels, for messages.
     `list_pairs`: (root, split, follow_links) → listing. It crosses processes, so it has to be picklable.
     `instances`: how it tells things of one class apart; None if it does not.
+    `list_folder`: where the lists lie that say what belongs to a split; "" for no lists, or in the root itself.
     """
 
     name: str
@@ -82,6 +87,7 @@ class Release:
     list_pairs: Callable[[Path, str, bool], Listing]
     withheld: Mapping[str, str] = field(default_factory=dict)
     instances: InstanceFiles | None = None
+    list_folder: str = ""
 
     def find(self, root: Path, split: str, *, follow_links: bool = False) -> Listing:
         """The pairs of `split` below `root`, and what is wrong with them. Opens no image.

@@ -61,6 +61,7 @@ CONTEXT = Source(
             label="palette",
             label_file="SegmentationClassContext/*.png, converted to 60 ids",
             list_pairs=list_pairs,
+            list_folder=_LISTS,
         )
     },
     detect=detect,

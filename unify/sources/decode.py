@@ -12,6 +12,7 @@ import numpy.typing as npt
 from unify.errors import UnifyError, error
 from unify.imagefile import MAX_PIXELS, ImageHeader, image_header
 from unify.sources.base import LabelFormat, Release
+from unify.sources.custom import RELEASE as CUSTOM
 from unify.spaces import load_space
 
 #: label format → modes of its PNGs
@@ -68,6 +69,8 @@ def check_label_mode(release: Release, header: ImageHeader) -> None:
     Gray has to have 8 bits: what fewer or more stand for depends on the program that wrote them.
     """
     fix = f"use {release.label_file}"
+    if release.name == CUSTOM:
+        fix = "save the masks as PNG with 8 bits; ids above 255 have to be renumbered"
     if header.format != "png":
         raise error("bad-label", "", f"a {header.format.upper()} file, which keeps no exact ids", fix)
     if header.mode not in _MODES[release.label]:

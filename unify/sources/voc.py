@@ -3,6 +3,9 @@
 VOCdevkit/VOC2012/ with JPEGImages/{name}.jpg, SegmentationClass/{name}.png, palette PNGs whose indices
 count, and ImageSets/Segmentation/{train|val}.txt. The root is that folder or one of the two around it.
 
+Beside SegmentationClass/ lies SegmentationObject/, whose indices number the objects of a picture, all classes
+together, 255 on borders; the class is what the label shows there, so that the two are read as one.
+
 Release `voc2012`: the lists as they are. Release `trainaug`: for training also the labels of SBD
 (Hariharan et al., ICCV 2011), converted to PNG by a tool of the community, in SegmentationClassAug/. Its
 training split is what trainaug.txt lists or, without that file, train.txt and all of SegmentationClassAug/
@@ -10,9 +13,11 @@ that val.txt does not list. A picture of train.txt keeps VOC's own label, as in 
 
 Traps: SBD's own lists overlap val.txt, so that a trainaug.txt that names one of its pictures is refused;
 255 is a border around every object in VOC, and SBD has none; converted labels are often gray without a
-palette. VOC 2010 has the same folders. SBD as it ships (*.mat) is not read.
+palette. VOC 2010 has the same folders. SBD as it ships (*.mat) is not read, so that most of trainaug's
+pictures come without objects, and that release does not tell things apart.
 Layout: mmsegmentation, datasets/voc.py and tools/dataset_converters/voc_aug.py. The counts 1,464 and 1,449
-are the devkit's, quoted from memory; 10,582 is asserted by that converter.
+are the devkit's, quoted from memory; 10,582 is asserted by that converter. That an object lies on one class is what
+public loaders take for granted (ChainerCV); not checked against data.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from pathlib import Path
 
 from unify.errors import Problem
 from unify.publish.licences import LICENCES
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.files import walk
 from unify.sources.lists import pair_names, read_names
 from unify.sources.pairs import Side, join
@@ -31,6 +36,9 @@ from unify.sources.pairs import Side, join
 _LISTS = "ImageSets/Segmentation"
 _IMAGES, _LABELS, _MORE_LABELS = "JPEGImages", "SegmentationClass", "SegmentationClassAug"
 _HOMES = (".", "VOC2012", "VOCdevkit/VOC2012")
+_OBJECTS = InstanceFiles(
+    256, ("SegmentationClass/", "SegmentationObject/"), first=1, things=frozenset(range(1, 21)), joined=True
+)
 _OTHER_YEAR = re.compile(r"voc20(0\d|1[01])", re.IGNORECASE)
 
 
@@ -82,7 +90,7 @@ def detect(root: Path) -> Detection | None:
     return None
 
 
-def _release(name: str, train: int, label_file: str) -> Release:
+def _release(name: str, train: int, label_file: str, instances: InstanceFiles | None) -> Release:
     return Release(
         name=name,
         space="voc2012",
@@ -92,6 +100,8 @@ def _release(name: str, train: int, label_file: str) -> Release:
         label_file=label_file,
         list_pairs=partial(list_pairs, augmented=name == "trainaug"),
         withheld={"test": "VOC keeps its test labels to itself"},
+        instances=instances,
+        list_folder=_LISTS,
     )
 
 
@@ -108,8 +118,8 @@ VOC = Source(
     layout="JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/",
     version=1,
     releases={
-        "voc2012": _release("voc2012", 1464, "SegmentationClass/*.png (not SegmentationObject)"),
-        "trainaug": _release("trainaug", 10582, "SegmentationClass/*.png and SegmentationClassAug/*.png"),
+        "voc2012": _release("voc2012", 1464, "SegmentationClass/*.png (not SegmentationObject)", _OBJECTS),
+        "trainaug": _release("trainaug", 10582, "SegmentationClass/*.png and SegmentationClassAug/*.png", None),
     },
     detect=detect,
 )

@@ -5,11 +5,15 @@ not. `v2p0`: images/{name}.jpg, panoptic/{name}.png (RGB, segment id = R + 256 G
 panoptic.json, which gives each segment one of 81 category ids; it ships no label images.
 `unify.sources.panoptic.paint` makes them once, in semantic/{name}.png below the root, and they are what is read.
 
+Things are told apart in panoptic/ and panoptic.json of both forms. The same tool paints them once, too, in
+instance/{name}.png: 16 bits, category id * 800 + number.
+
 There are no official train and val parts: all public pictures are "train" here. The space to train on has
 the 26 classes of the benchmark.
 
-Traps: instances/ and panoptic/ lie beside labels/; rider and otherrider share a colour in v2p0; WildDash 1
-(wd_val_01, *_labelIds.png) is a third form, not read.
+Traps: instances/ and panoptic/ lie beside labels/, and how the former are numbered is not known here, so that
+they are not read; rider and otherrider share a colour in v2p0; WildDash 1 (wd_val_01, *_labelIds.png) is a
+third form, not read.
 Layout: the toolkit (ozendelait/wilddash_scripts) and public loaders; not checked against data, nor is that
 each form has the 4,256 pictures that are reported of the public part.
 """
@@ -20,9 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from unify.publish.licences import LICENCES
-from unify.sources.base import Detection, Listing, Release, Source
+from unify.sources.base import Detection, InstanceFiles, Listing, Release, Source
 from unify.sources.pairs import Side, pair_folders
 
+DIVISOR = 800  #: of the instance values painted here: 81 categories * 800 are 64,800, which fits 16 bits
 _HOMES = (".", "wd_public_v2p0", "wd_public_02")
 _LABELS = {"v2p0": "semantic", "public_02": "labels"}
 
@@ -52,6 +57,9 @@ def _release(name: str, space: str, label_file: str) -> Release:
         label_file=label_file,
         list_pairs=partial(list_pairs, labels=_LABELS[name]),
         withheld={"test": "WildDash keeps its benchmark labels to itself"},
+        instances=InstanceFiles(
+            DIVISOR, (f"{_LABELS[name]}/", "instance/"), first=1, made_by="unify prepare wilddash ROOT"
+        ),
     )
 
 
