@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from unify import cli
 from unify.cli import app, demo
 
 DATA = ["sample", "doctor", "build", "list", "verify", "stats", "view"]
@@ -41,6 +42,7 @@ def test_from_raw_roots_to_nets_on_unseen_streets(told):
     first, related, control = (words[words.index("--steps") + 1] for words in told if words[0] == "train")
     assert related == control and int(first) > int(related), "as many steps more with relations as without"
     assert "like KITTI" in result.output and "25.0" in result.output
+    assert "+0.0 points by relations of which 50% are right" in result.output
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -50,6 +52,15 @@ def test_without_training_it_ends_with_the_data(told, monkeypatch, here):
     assert result.exit_code == 0, result.output
     assert [words[0] for words in told] == DATA
     assert ("no torch here" in result.output) is not here
+
+
+@pytest.mark.parametrize("code", [3, 76])
+def test_it_ends_where_a_step_does_with_its_code(monkeypatch, capsys, code):
+    ends = dict.fromkeys(DATA[:4], 0) | {"verify": code}
+    for name, value in ends.items():
+        monkeypatch.setattr(app.commands[name], "callback", lambda value=value, **_: value)
+    assert cli.run(["demo", "there"]) == code
+    assert "unify verify" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import types
@@ -220,6 +221,28 @@ def test_explain_and_score_of_the_calibrated_rule(tmp_path):
     assert {(p["source"], p["other"]) for p in told["pairs"]} == {("fine", "coarse"), ("coarse", "fine")}
     text = invoke("score", tmp_path / "v", "--truth", tmp_path / "truth.json").output
     assert "all, by the paper's rule" in text
+
+
+def test_recall_is_what_one_image_says_by_hand():
+    """Two pixels of "a", of which the net gives 0.9 and 0.2 to "a" among the source's own classes; none of "b"."""
+    evidence = Evidence.empty(("a", "b", "c"), ("one", "two"), np.array([[True, True, False], [False, False, True]]))
+    logits = np.log([[0.9, 0.1, 0.7], [0.2, 0.8, 0.7]])
+    evidence = evidence.add("one", "one/0", np.array([0, 0]), np.zeros((2, 3)), logits)
+    recall = evidence.recall()
+    assert recall[0, 0] == pytest.approx(0.55, abs=1e-6)
+    assert np.isnan(recall).sum() == 5
+    without = dataclasses.replace(evidence, answers=None)  # as stored statistics are
+    assert np.isnan(without.recall()).all()
+
+
+def test_what_the_net_has_not_learnt_is_called_a_guess(tmp_path):
+    evidence = perfect(SHARES)
+    evidence.answers[0, 0, 0, 0, 0] //= 20  # of "a", a twentieth is told
+    write_relations(calibrated(evidence), tmp_path / "v")
+    output = invoke("show", tmp_path / "v").output
+    assert "a guess, as the net tells less than a tenth of their own pixels: a (0.05 of fine's)\n" in output
+    write_relations(calibrated(perfect(SHARES)), tmp_path / "w")
+    assert "guess" not in invoke("show", tmp_path / "w").output
 
 
 def told_on_stderr(capfd, *args: object) -> tuple[int, str]:

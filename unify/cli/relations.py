@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from unify.taxonomy import Taxonomy
 
 _LISTED = 6  #: doubtful names that are shown
+_LEARNT = 0.1  #: the least share of a label's own pixels that a net tells as such, to be believed about it
 _folder = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
 
@@ -31,7 +33,9 @@ class _Relations(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group("relations", cls=_Relations, invoke_without_command=True)
+@click.group(
+    "relations", short_help="Learn which labels are also other classes.", cls=_Relations, invoke_without_command=True
+)
 @click.option("--from-model", "model", type=click.Path(path_type=Path), help="A checkpoint, to be swept over --data.")
 @click.option("--data", metavar="PATH", help="The version that it sees: a folder, or a name below --root.")
 @click.option(
@@ -197,17 +201,30 @@ def _print(found: Relations) -> None:
         click.echo(
             f"the paper's rule gives {counted(len(control.targets), 'edge')} on this evidence, {common} of these"
         )
+    if unlearnt := _unlearnt(found):
+        click.echo("a guess, as the net tells less than a tenth of their own pixels: " + _few(unlearnt))
     if unsafe := _unsafe(found):
-        more = (
-            f"; and {len(unsafe) - _LISTED} more (evidence: `unify relations explain`)" if len(unsafe) > _LISTED else ""
-        )
-        click.echo("same name, other pixels, as far as this net tells: " + "; ".join(unsafe[:_LISTED]) + more)
+        click.echo("same name, other pixels, as far as this net tells: " + _few(unsafe))
+
+
+def _few(items: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f"; and {len(items) - _LISTED} more (evidence: `unify relations explain`)" if len(items) > _LISTED else ""
+    return "; ".join(items[:_LISTED]) + more
 
 
 def _share(e: Edge) -> str:
     """0.93 (0.90 to 0.96)"""
     span = "" if e.low is None or e.high is None else f" ({e.low:.2f} to {e.high:.2f})"
     return f"{e.share:.2f}{span}"
+
+
+def _unlearnt(found: Relations) -> list[str]:
+    """Labels with edges that the net has hardly learnt, and how much of their own pixels it tells; the worst first."""
+    evidence, recall = found.evidence, found.evidence.recall()
+    labels = {(e.source, e.label) for e in found.targets}
+    known = [(recall[evidence.sources.index(s), evidence.classes.index(c)], c, s) for s, c in sorted(labels)]
+    return [f"{c} ({share:.2f} of {s}'s)" for share, c, s in sorted(known) if share < _LEARNT]
 
 
 def _unsafe(found: Relations) -> list[str]:
@@ -218,7 +235,7 @@ def _unsafe(found: Relations) -> list[str]:
     ]
 
 
-@relations.command("show")
+@relations.command("show", short_help="Show what each label's pixels may also be.")
 @_folder
 @json_option
 def show(directory: Path, as_json: bool) -> None:
@@ -237,7 +254,7 @@ def show(directory: Path, as_json: bool) -> None:
         _print(found)
 
 
-@relations.command("explain")
+@relations.command("explain", short_help="Show all that is known of one relation.")
 @_folder
 @click.argument("label", metavar="A")
 @click.argument("related", metavar="B")
@@ -260,7 +277,7 @@ def explain(directory: Path, label: str, related: str, as_json: bool) -> None:
         click.echo(line)
 
 
-@relations.command("score")
+@relations.command("score", short_help="Compare relations with the truth.")
 @_folder
 @click.option(
     "--truth", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The truth.json of `unify sample`."

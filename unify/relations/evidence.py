@@ -212,6 +212,15 @@ class Evidence:
             means = self.total("scores") / UNIT / self.total("pixels")[..., None]
         return np.round(means, _DECIMALS)
 
+    def recall(self) -> Floats:
+        """(S, K) float64 in 0..1: the share of a source's pixels of c for which the net answers c among the source's
+        own classes, as probabilities say. NaN where there are no pixels, or no answers.
+        """
+        if self.answers is None:
+            return np.full(self.annotated.shape, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.einsum("icic->ic", self.total("answers")) / UNIT / self.total("pixels"))
+
     def to_json(self) -> dict[str, Any]:
         """Everything in plain types, sums as whole numbers; rows only where there are pixels."""
         rows = []
