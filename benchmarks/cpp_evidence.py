@@ -40,7 +40,7 @@ from unify.build import build
 from unify.cpp import SCALES
 from unify.draws.index import build_index
 from unify.plan import plan_build
-from unify.report.pooled import objects
+from unify.report.pooled import regions
 from unify.roots import resolve_roots
 from unify.sample import write_streets
 from unify.sources import SOURCES
@@ -186,7 +186,7 @@ def objects_lost(artifact: Artifact) -> dict[str, Any]:
     gone = {scale: np.zeros(len(BINS), np.int64) for scale in SCALES}
     for row in rows_of(index, "val").tolist():
         label_hw = samples[row].label_hw.numpy()
-        found, index_hw = objects(label_hw, classes)
+        found, index_hw = regions(label_hw, classes)
         pixels = np.bincount(index_hw[index_hw >= 0], minlength=len(found))
         bins = np.searchsorted(EDGES, pixels, side="right")
         total += np.bincount(bins, minlength=len(BINS))

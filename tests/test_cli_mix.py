@@ -144,7 +144,7 @@ def test_every_mixture_of_one_version(out):
         (["class-uniform", "plain", "--set", "centres=2"], 2, "is true or false, not 2.0"),
         (["uniseg", "plain", "--length", "0"], 2, "--length"),
         (["uniseg", "plain", "-o", "draws.csv"], 2, "unify: usage: draws.csv: is not the name of a Parquet file"),
-        (["uniseg", "plain", "-o", "/nowhere/at/all/draws.parquet"], 74, "cannot create"),
+        (["uniseg", "plain", "-o", "/nowhere/at/all/draws.parquet"], 73, "cannot create"),
     ],
 )
 def test_mistakes(out, capsys, arguments, code, message):

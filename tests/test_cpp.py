@@ -22,7 +22,8 @@ from unify.commit import commit
 from unify.convert import conversion
 from unify.erase import Options, erasure
 from unify.errors import UnifyError
-from unify.report.pooled import blended, lost, objects, pooled_sheet, sample_of
+from unify.report.draw import SET
+from unify.report.pooled import Region, blended, lost, pooled_sheet, regions, ringed, sample_of
 from unify.verify import verify
 
 from .worlds import plan_of, small_world, tree_bytes
@@ -303,6 +304,7 @@ def test_build_takes_scales(roots, tmp_path, capsys):
     path = json.loads(capsys.readouterr().out)["path"]
     assert run(["view", "cpp", path, "--scales", "4,16", "-o", str(tmp_path / "a.png"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
+    assert facts["regions"] >= facts["lost"]["16"]
     assert set(facts["lost"]) == {"4", "16"} and facts["lost"]["4"] <= facts["lost"]["16"]
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width > 1000
@@ -322,9 +324,9 @@ def test_what_is_lost():
     label_hw[3:13, 5] = 1  # a pole between the pixels that are taken at 4 and 8
     label_hw[8, 8] = 2  # a speck that lies on one
     label_hw[1, 1] = 255
-    found, index_hw = objects(label_hw, 3)
-    assert sorted((each.class_id, each.top, each.left, each.bottom, each.right) for each in found) == [
-        (0, 0, 0, 16, 16), (1, 3, 5, 13, 6), (2, 8, 8, 9, 9)
+    found, index_hw = regions(label_hw, 3)
+    assert sorted(found, key=lambda each: each.class_id) == [
+        Region(0, 244, 0, 0, 16, 16), Region(1, 10, 3, 5, 13, 6), Region(2, 1, 8, 8, 9, 9)
     ]  # fmt: skip
     for scale, classes in ((1, []), (2, [1]), (4, [1]), (8, [1]), (16, [1, 2])):
         assert [each.class_id for each in lost(found, index_hw, scale)] == classes
@@ -333,30 +335,44 @@ def test_what_is_lost():
             assert (each in lost(found, index_hw, scale)) == (each.class_id not in nearest)
 
 
-def test_objects_are_those_of_a_flood_fill():
+def test_regions_are_those_of_a_flood_fill():
     rng = np.random.default_rng(0)
     label_hw = rng.integers(0, 4, (24, 30)).astype(np.uint8)
     label_hw[label_hw == 3] = 255
-    found, index_hw = objects(label_hw, 3)
+    found, index_hw = regions(label_hw, 3)
     seeds = label_hw.astype(np.int32).copy()
     count = 0
     for y, x in np.ndindex(*label_hw.shape):
         if 0 <= seeds[y, x] < 3:
             region = index_hw == index_hw[y, x]
+            assert found[index_hw[y, x]].pixels == region.sum()
             cv2.floodFill(seeds, None, (x, y), 1000 + count, flags=8)
             assert np.array_equal(region, seeds == 1000 + count)
             count += 1
     assert count == len(found) and ((index_hw < 0) == (label_hw == 255)).all()
 
 
+def test_rings_are_around_the_largest_and_keep_clear_of_each_other():
+    def at(left: int, width: int, pixels: int) -> Region:
+        return Region(0, pixels, 0, left, 4, left + width)
+
+    one, two, hidden, far, beside = at(0, 10, 30), at(20, 5, 20), at(8, 6, 19), at(40, 2, 5), at(10, 3, 12)
+    assert ringed([far, hidden, two, beside, one]) == [one, two, far], "boxes that touch are as bad"
+    assert ringed([far, hidden, two, one], most=2) == [one, two]
+    assert ringed([]) == []
+
+
 def test_colours_are_weighed_by_shares(version):
     space = version.taxonomy.space
     label_hw = np.zeros((4, 6), np.uint8)
     label_hw[:2, :2], label_hw[2:, 4:] = 1, 255
-    found = blended(label_hw, space, 4)
+    found, void_hw = blended(label_hw, space, 4)
     palette = space.palette().astype(float)
     expected = [(12 * palette[0] + 4 * palette[1]) / 16, 4 * palette[0] / 16]  # half of the second cell is beyond
     assert found.shape == (1, 2, 3) and np.abs(found[0] - expected).max() <= 0.5
+    assert void_hw.tolist() == [[0, 12 / 16]], "what is beyond the image counts as void"
+    several, _ = blended(np.full((4, 4), len(space), np.uint8), space, 4)
+    assert tuple(several[0, 0]) == SET
 
 
 def test_picture_of_the_richest_sample(version):

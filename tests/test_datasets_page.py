@@ -96,6 +96,22 @@ def test_json_and_table(capsys):
     assert run(["datasets", "--json", "--markdown"]) == 2
 
 
+def test_one_by_name_or_letter(capsys):
+    assert run(["datasets", "--json"]) == 0
+    every = {d["name"]: d for d in json.loads(capsys.readouterr().out)}
+    for asked in ("mapillary", "M"):
+        assert run(["datasets", asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == every["mapillary"]
+    assert run(["datasets", "cityscapes"]) == 0
+    told = capsys.readouterr().out
+    for words in ("not to be passed on", "gtFine/", "C@coarse", "train_extra 19998", "35 ids", "union70"):
+        assert words in told
+    assert "not to be built     test: the test split has no coarse labels" in told
+    assert run(["datasets", "citiscapes"]) == 2
+    assert "no dataset 'citiscapes' (did you mean 'cityscapes'?)" in capsys.readouterr().err
+    assert run(["datasets", "M", "--markdown"]) == 2
+
+
 def test_a_dataset_of_ones_own_is_listed(tmp_path, capsys):
     (tmp_path / "unify.toml").write_text(
         '[datasets.mine]\ntitle = "Mine"\nletter = "Z"\nspace = "camvid-segnet"\n'
@@ -108,6 +124,8 @@ def test_a_dataset_of_ones_own_is_listed(tmp_path, capsys):
     mine = json.loads(out)[-1]
     assert (mine["name"], mine["letter"], mine["sharing"]) == ("mine", "Z", "unclear")
     assert mine["releases"][0]["goes_to"] == ["camvid11", "cityscapes19"]
+    assert run(["datasets", "z", "--config", str(tmp_path / "unify.toml")]) == 0
+    assert "  images              train\n" in capsys.readouterr().out, "how many there are, nobody said"
 
 
 if __name__ == "__main__":

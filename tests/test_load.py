@@ -100,6 +100,8 @@ def test_unify_load_by_name_and_path(version, monkeypatch):
         unify.load(version.path, source="kitti")
     with pytest.raises(UnifyError, match=r"not-found: nothing: is no version; .*cibm-union70 1\.0\.0"):
         unify.load("nothing", root=version.path.parents[1])
+    with pytest.raises(UnifyError, match=r"is no version \(did you mean 'cibm-union70'\?\); below"):
+        unify.load("cibm-unoin70", root=version.path.parents[1])
 
 
 def test_open_gives_manifest_taxonomy_and_null_masks(version):

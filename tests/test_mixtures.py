@@ -497,7 +497,7 @@ def test_all_faults_of_a_mixture_at_once():
     lines = messages(schedule, mixture, world(PAPER))
     assert [line.partition("usage: m: ")[2].partition(" — ")[0].partition(";")[0] for line in lines] == [
         "two parts are called 'a'",
-        "part 'a': there is no sampler 'unifrom'",
+        "part 'a': there is no sampler 'unifrom' (did you mean 'uniform'?)",
         "part 'a': it has no splits",
         "part 'a': its share is 0, not above 0 and up to 1",
         "part 'c': option class_share of sampler class-uniform is from 0 to 1, not 2",
@@ -632,6 +632,7 @@ def test_illegal_toml(tmp_path):
 
 
 def test_unknown_names():
-    (line,) = messages(mixture_named, "sea-through")
-    assert line.startswith("unify: usage: sea-through: is no mixture, nor a file that ends in .yaml or .toml")
+    (line,) = messages(mixture_named, "seethroughnot")
+    what = "is no mixture, nor a file that ends in .yaml or .toml (did you mean 'seethroughnet'?)"
+    assert line.startswith(f"unify: usage: seethroughnot: {what}")
     assert "known: seethroughnet, uniseg" in line

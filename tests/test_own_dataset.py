@@ -162,6 +162,18 @@ def test_a_dataset_of_test_images_only_is_built_without_asking_for_a_split(page,
     assert sorted(labels_of("out/o-union2/1.0.0")) == [f"orchard/test/tree{i}" for i in range(3)]
 
 
+@pytest.mark.parametrize("suffix", ["16 bits", "colours"])
+def test_masks_that_hold_no_ids_of_8_bits(page, tmp_path, suffix):
+    """`use masks/...` would be what the user has already."""
+    mask = Path("orchard/masks/2023/tree0_mask.png")
+    ids_hw = np.full((32, 16), 300, np.uint16)
+    save(Image.fromarray(ids_hw if suffix == "16 bits" else np.zeros((32, 16, 3), np.uint8)), mask)
+    result = CliRunner().invoke(app, ["build", "--datasets", "O", "--mappings", "my"], standalone_mode=False)
+    (line,) = str(result.exception).splitlines()
+    assert "bad-label" in line and suffix in line.replace("RGB ", "")
+    assert line.endswith("save the masks as PNG with 8 bits; ids above 255 have to be renumbered")
+
+
 # ---- wrong tables
 
 

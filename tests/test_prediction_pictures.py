@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unify.report.draw import LINES, colors_of, hatched, labels
 from unify.report.prediction import (
     RIGHT,
     UNSCORED,
@@ -19,7 +20,6 @@ from unify.report.prediction import (
     draw_prediction,
     errors_rgb,
     heat_rgb,
-    labels_rgb,
     lit_rgb,
 )
 from unify.spaces import LabelClass, LabelSpace
@@ -44,6 +44,10 @@ def lit_of(shape=(24, 36)) -> Lit:
                {"lane": rng.random(shape)})  # fmt: skip
 
 
+def labels_rgb(ids_hw: np.ndarray) -> np.ndarray:
+    return np.asarray(labels(ids_hw, colors_of(SPACE), ids_hw.shape[::-1]))
+
+
 # --- Panels ---------------------------------------------------------------------------------------------------
 
 
@@ -59,12 +63,26 @@ def test_errors_are_red_where_wrong_white_where_right_and_gray_where_nothing_is_
         assert all(abs(f - e) <= 0.51 for f, e in zip(found[y, x], expected, strict=True))
 
 
-def test_labels_have_the_colours_of_their_space():
+def test_labels_have_the_colours_of_their_space_and_void_has_lines():
     prediction = made()
-    found = labels_rgb(prediction.truth_hw, SPACE)
+    found = labels_rgb(prediction.truth_hw)
     table = [*COLORS.values(), UNSCORED]
     for (y, x), code in np.ndenumerate(prediction.truth_hw):
-        assert tuple(found[y, x]) == ((0, 0, 0) if code == VOID else table[code])
+        void = LINES if (x + y) % 8 == 0 else (0, 0, 0)
+        assert tuple(found[y, x]) == (void if code == VOID else table[code])
+
+
+def test_lines_are_as_light_as_void_is_much():
+    found = hatched(np.full((1, 16, 3), 40, np.uint8), np.array([[1.0] * 8 + [0.5] * 8]))
+    assert found[0, 0].tolist() == [40 + v for v in LINES] and found[0, 8].tolist() == [40 + v // 2 for v in LINES]
+    assert (np.delete(found[0], [0, 8], axis=0) == 40).all()
+
+
+def test_a_class_that_is_black_is_not_void():
+    """As Pascal VOC's background."""
+    palette = np.zeros((256, 3), np.uint8)
+    assert not np.asarray(labels(np.zeros((9, 9), np.uint8), palette, (9, 9))).any()
+    assert np.asarray(labels(np.full((9, 9), VOID, np.uint8), palette, (3, 3))).any(), "small tiles have lines, too"
 
 
 def test_lit_classes_have_their_colours_and_the_rest_is_gray():
@@ -107,8 +125,8 @@ def test_the_strip_holds_every_panel_pixel_by_pixel():
     picture = np.asarray(draw_prediction(prediction, panel_width=36))
     for part in (
         prediction.image_hwc,
-        labels_rgb(prediction.truth_hw, SPACE),
-        labels_rgb(prediction.answer_hw, SPACE),
+        labels_rgb(prediction.truth_hw),
+        labels_rgb(prediction.answer_hw),
         errors_rgb(prediction),
         lit_rgb(prediction.image_hwc, lit),
         heat_rgb(prediction.image_hwc, lit.heats["lane"]),
@@ -121,7 +139,7 @@ def test_labels_are_enlarged_in_squares():
     """A prediction of 6 x 4 pixels on panels of 60: no colour between those of two classes."""
     prediction = made(shape=(4, 6))
     picture = np.asarray(draw_prediction(prediction, panel_width=60))
-    assert contains(picture, labels_rgb(prediction.answer_hw, SPACE).repeat(10, 0).repeat(10, 1))
+    assert contains(picture, labels_rgb(prediction.answer_hw).repeat(10, 0).repeat(10, 1))
 
 
 def told(monkeypatch, prediction) -> list[str]:
@@ -148,6 +166,7 @@ def test_legends_tell_what_is_in_the_image(monkeypatch):
         is_true, is_said = (prediction.truth_hw == k)[scored], (prediction.answer_hw == k)[scored]
         ious.append((is_true & is_said).sum() / (is_true | is_said).sum())
         assert SPACE.names[k] in texts and f"{100 * ious[-1]:.0f} %" in texts
+    assert "IoU in this image:" in texts
     accuracy = (prediction.truth_hw == prediction.answer_hw)[scored].mean()
     assert f"mIoU {100 * np.mean(ious):.1f} %, pixel accuracy {100 * accuracy:.1f} %" in texts
     assert {"void", "one of several", "right", "wrong", "not scored", "lane"} <= set(texts)
@@ -159,6 +178,7 @@ def test_nothing_scored_and_nothing_lit(monkeypatch):
     whole = made(lit=none)
     blank = Prediction("a", "b", whole.image_hwc, np.full_like(whole.truth_hw, VOID), whole.answer_hw, SPACE, none)
     texts = told(monkeypatch, blank)
+    assert "IoU in this image:" not in texts
     assert "nothing in it is scored" in texts and "no other class lights up" in texts
 
 

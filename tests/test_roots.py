@@ -68,6 +68,22 @@ def test_all_wrong_names_are_listed_at_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [
+        ("CIBM", "no dataset 'CIBM' (did you mean C,I,B,M?)"),
+        ("cv", "no dataset 'cv' (did you mean C,V?)"),
+        ("CZ", "no dataset 'CZ'"),
+        ("cityscape", "no dataset 'cityscape' (did you mean 'cityscapes'?)"),
+        ("M@v20", "Mapillary Vistas has no release 'v20' (did you mean 'v2.0'?)"),
+    ],
+)
+def test_what_may_be_meant(text, guess):
+    with pytest.raises(UnifyError) as e:
+        parse_datasets(text)
+    assert [p.what for p in e.value.problems] == [guess]
+
+
 # ---- places
 
 

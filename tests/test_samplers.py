@@ -413,7 +413,7 @@ def test_a_stream_goes_on_where_it_stopped_with_other_processes():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("unifrom", {}, "there is no sampler 'unifrom'; known: uniform, class-uniform"),
+        ("unifrom", {}, "there is no sampler 'unifrom' \\(did you mean 'uniform'\\?\\); known: uniform, class-uniform"),
         ("uniform", {"t": 1}, "sampler uniform has no option 't'; it has none"),
         ("class-uniform", {"share": 1}, "no option 'share'; it has class_share, centres"),
         ("class-uniform", {"class_share": 1.5}, "class_share of sampler class-uniform is from 0 to 1, not 1.5"),

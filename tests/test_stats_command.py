@@ -17,6 +17,7 @@ from unify.build import build
 from unify.cli import stats as command
 from unify.errors import UnifyError
 from unify.mapping import Mapping
+from unify.report.draw import LINES
 from unify.report.frequencies import Panel, Row, bar_chart, frequency_chart
 from unify.spaces import LabelClass, LabelSpace
 from unify.stats import Group, count
@@ -196,6 +197,9 @@ def test_picture_shows_sets_and_void_apart(with_sets):
     colors = colors_of(picture)
     assert {(200, 0, 0), (168, 168, 172), (0, 0, 0)} <= colors
     assert (0, 0, 200) not in colors, "a class that does not occur has no bar"
+    pixels = np.asarray(picture)
+    is_line, is_black = (pixels == LINES).all(axis=2), (pixels == 0).all(axis=2)
+    assert (is_line[:, :-1] & is_black[:, 1:]).sum() >= 8, "void is no black class"
 
 
 def test_bars_are_logarithmic():

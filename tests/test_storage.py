@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from blake3 import blake3
@@ -56,6 +57,24 @@ def test_what_the_system_refuses_has_its_code(tmp_path, monkeypatch, number, kin
         storage.write_file(tmp_path / "a", b"x")
     assert e.value.exit_code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_made(tmp_path):
+    """As in `--out /proc/x`, which says of a new folder that it is not there."""
+    missing = tmp_path / "missing"
+    with pytest.raises(UnifyError, match=r"cannot-create: .*cannot create: No such file or directory — ") as e:
+        storage.write_file(missing / "a", b"x")
+    assert e.value.exit_code == 73
+    with pytest.raises(UnifyError, match=r"io: .*cannot read: No such file or directory — ") as e:
+        storage.hash_file(missing)
+    assert e.value.exit_code == 74
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_folder_where_none_can_be_made():
+    with pytest.raises(UnifyError, match=r"cannot-create: .*cannot create folder: No such file or directory — ") as e:
+        storage.make_dirs(Path("/proc/nothing/of/it"))
+    assert e.value.exit_code == 73
 
 
 def test_chunks_of_any_size_arrive_in_order(tmp_path):

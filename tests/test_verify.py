@@ -109,7 +109,10 @@ def test_page_checksums_are_read(version):
 
 def test_the_command(version, capsys):
     assert run(["verify", str(version)]) == 0
-    assert "all as published" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "all as published" in told.out
+    assert f"{len(files(version))} files" in told.out
+    assert f"verify: {len(files(version))}/{len(files(version))} files" in told.err
     assert run(["verify", str(version), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"ok": True, "files": len(files(version)), "bad": []}
     (version / "README.md").write_text("other")
@@ -121,3 +124,17 @@ def test_the_command(version, capsys):
     (version / "manifest.json").write_text(json.dumps(manifest | {"images": 0}))
     assert run(["verify", str(version), "--json"]) == 76
     assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_the_list_for_scripts_has_what_the_table_has(whole, capsys):
+    root = str(whole.parents[1])
+    assert run(["list", root, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["bytes"] == sum(p.stat().st_size for p in files(whole) if p.name != "manifest.json")
+    assert list(row["sources"]) == ["cityscapes", "camvid"]
+    assert set(row["sources"]["camvid"]["splits"]) == {"train", "val"}
+    assert run(["list", root]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert "cityscapes camvid" in line and head.split() == [
+        "name", "version", "space", "classes", "sources", "images", "size", "digest",
+    ]  # fmt: skip

@@ -46,6 +46,10 @@ _WHERE = {
 _MODULES = ("codecs", "errors", "mapping", "spaces", "taxonomy")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         module, attribute = _WHERE[name]

@@ -117,13 +117,16 @@ def locate(path_or_name: str | Path, root: str | Path = "out", version: str | No
     path = Path(path_or_name)
     if version is None and (path / FILE).exists():
         return open_artifact(path)
-    folder = path if path.is_dir() else Path(root) / path
-    found = versions(folder)
+    found = (versions(path) if path.is_dir() else []) or versions(Path(root) / path)  # raw data may have its name
     chosen = [a for a in found if version in (None, a.manifest.version)]
     if not chosen:
-        known = ", ".join(f"{a.manifest.name} {a.manifest.version}" for a in list_artifacts(root)) or "none"
+        from unify.spaces import did_you_mean
+
+        there = [a.manifest for a in list_artifacts(root)]
+        guess = did_you_mean(path.name, dict.fromkeys(m.name for m in there))
+        known = ", ".join(f"{m.name} {m.version}" for m in there) or "none"
         wanted = f"{path_or_name}{f' {version}' if version else ''}"
-        raise error("not-found", wanted, f"is no version; below {root} there is: {known}", "see `unify list`")
+        raise error("not-found", wanted, f"is no version{guess}; below {root} there is: {known}", "see `unify list`")
     return chosen[-1]
 
 

@@ -20,7 +20,7 @@ from unify.errors import Problem, UnifyError, error
 from unify.sources import SOURCES, Detection, Source, detect, detect_any, source_named
 from unify.sources.custom import custom_sources
 from unify.sources.files import read_small, subfolders
-from unify.spaces import attempt
+from unify.spaces import attempt, did_you_mean
 
 CONFIG = Path("unify.toml")
 _MAX_CONFIG_BYTES = 1 << 20
@@ -72,7 +72,7 @@ def parse_datasets(datasets: str | Sequence[str], sources: Mapping[str, Source] 
         if source.name in wanted:
             problems.append(Problem("usage", "", f"{source.title} is named twice", "name each dataset once"))
         if release and release not in source.releases:
-            what = f"{source.title} has no release '{release}'"
+            what = f"{source.title} has no release '{release}'{did_you_mean(release, source.releases)}"
             problems.append(Problem("unknown-dataset", "", what, f"known: {', '.join(source.releases)}"))
         wanted[source.name] = Wanted(source.name, release or None)
     if problems:

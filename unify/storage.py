@@ -48,6 +48,8 @@ def _do(operation: str, path: Path, call: Callable[..., T], *args: Any) -> T:
 def refused(operation: str, path: Path, e: OSError) -> UnifyError:
     """What the operating system's refusal `e` means for the user."""
     kind, fix = _FIX.get(e.errno or 0, ("io", "check the folder, then run the same command again"))
+    if e.errno == errno.ENOENT and operation.startswith("create"):
+        kind, fix = "cannot-create", "choose a folder that is there, or one that can be made"
     return error(kind, path, f"cannot {operation}: {e.strerror or e}", fix)
 
 

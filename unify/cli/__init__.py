@@ -84,12 +84,14 @@ def app() -> None:
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 finished with rejects, 65 bad input, 66 no or wrong root,
     70 worker gave up, 73 cannot create output, 74 I/O, 75 busy, 76 not verified, 77 permission or
-    unsafe path, 78 bad mapping or config, 130/143 interrupted.
+    unsafe path, 78 bad mapping or config, 130/143 interrupted, 141 nobody reads the output any more.
     """
 
 
 for _command in COMMANDS:
     app.add_command(_command)
+
+_NO_READER = 128 + signal.SIGPIPE  #: no 0: of a build that stops when it cannot print, nothing is there
 
 
 class _Terminated(BaseException):
@@ -103,7 +105,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line; every way out has its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except BrokenPipeError:  # of the line that says what is wrong
+        code = _NO_READER
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -124,9 +130,8 @@ def run(args: list[str]) -> int:
     except _Terminated:
         click.echo("unify: terminated", err=True)
         return 143
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
-        return 0
+    except SystemExit:  # click's answer when the reader of our output goes away; nothing of ours raises it
+        return _NO_READER
     except Exception:
         traceback.print_exc()
         click.echo("unify: this is a bug in unify; please report it with the lines above", err=True)

@@ -13,7 +13,7 @@ from unify.errors import NOT_VERIFIED, OK
 _root_option = click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
 
 
-@click.command("list")
+@click.command("list", short_help="List the versions below a folder.")
 @click.argument("root", default="out", type=click.Path(path_type=Path))
 @json_option
 def list_command(root: Path, as_json: bool) -> None:
@@ -28,22 +28,21 @@ def list_command(root: Path, as_json: bool) -> None:
 
     if not root.is_dir():
         raise error("not-found", root, "is no folder", "give the --out folder of your builds")
-    found = list(list_artifacts(root))
+    found = [(a.path, a.manifest, sum(file.size for file in a.manifest.files.values())) for a in list_artifacts(root)]
     if as_json:
-        fields = ("name", "version", "digest", "space", "classes", "images")
-        json_line([{"path": str(a.path), **{f: getattr(a.manifest, f) for f in fields}} for a in found])
+        fields = ("name", "version", "digest", "space", "classes", "sources", "images")
+        json_line([{"path": str(path), **{f: getattr(m, f) for f in fields}, "bytes": n} for path, m, n in found])
         return
     table(
         ["name", "version", "space", "classes", "sources", "images", "size", "digest"],
         [
-            (m.name, m.version, m.space, m.classes, " ".join(m.sources), m.images,
-             size(sum(f.size for f in m.files.values())), m.digest[:12])
-            for m in (a.manifest for a in found)
+            (m.name, m.version, m.space, m.classes, " ".join(m.sources), m.images, size(n), m.digest[:12])
+            for _, m, n in found
         ],
-    )  # fmt: skip
+    )
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check every file of a version.")
 @click.argument("path")
 @_root_option
 @json_option
@@ -62,7 +61,8 @@ def verify_command(path: str, root: str, as_json: bool) -> int:
 
     try:
         artifact = locate(path, root)
-        with progress("verify", len(locate(path, root).manifest.files), "files", quiet=as_json) as advance:
+        with progress("verify", len(artifact.manifest.files) + 1, "files", quiet=as_json) as advance:
+            advance(1, 0)  # manifest.json, which opening has checked
             result = verify(artifact, lambda name, n_bytes: advance(1, n_bytes))
         files, problems = result.files, result.problems
     except UnifyError as e:

@@ -11,7 +11,7 @@ from unify.cli.derived import commit_and_print, version_options
 from unify.cli.options import mappings_option, variant_option
 
 
-@click.command("convert")
+@click.command("convert", short_help="Map a version onward to another label space.")
 @click.argument("path")
 @click.option("--space", required=True, help="Target label space.")
 @variant_option

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command("croissant")
+@click.command("croissant", short_help="Describe a version in Croissant JSON-LD.")
 @click.argument("path")
 @click.option(
     "-o",

@@ -12,7 +12,7 @@ from unify.cli.show import json_line, progress, table
 from unify.errors import OK, UnifyError, summary
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Survey raw roots: what is there, what is odd.")
 @click.option("--datasets", metavar="C,I,B,M", help="Which datasets to look for; by default all that are found.")
 @root_options
 @click.option("--deep", is_flag=True, help="Look into every file's header, too: kinds, sizes, EXIF.")

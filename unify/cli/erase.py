@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unify.erase import Erasure
 
 
-@click.command("erase")
+@click.command("erase", short_help="Make unbiased test sets by erasing classes.")
 @click.argument("path")
 @click.option("--classes", multiple=True, metavar="NAME[,NAME]", help="Classes to erase together. Repeatable.")
 @click.option(

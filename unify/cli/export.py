@@ -12,7 +12,7 @@ from unify.cli.options import json_option
 from unify.cli.show import duration, json_line, progress, size, table
 
 
-@click.command("export")
+@click.command("export", short_help="Write a version as folders for other trainers.")
 @click.argument("path")
 @click.option("--layout", required=True, metavar="NAME", help="mmseg or cityscapes.")
 @click.option(

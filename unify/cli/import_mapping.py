@@ -10,7 +10,7 @@ from unify.cli.options import json_option, mappings_option
 from unify.cli.show import json_line
 
 
-@click.command("import-mapping")
+@click.command("import-mapping", short_help="Turn an SSSOM or CSV table into a mapping file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "source", required=True, metavar="SPACE", help="Label space of the left side.")
 @click.option("--to", "target", required=True, metavar="SPACE", help="Label space of the right side.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RAREST = 8  #: classes that are printed; --json has all
 
 
-@click.command("mix")
+@click.command("mix", short_help="Draw epochs of a mixture of versions.")
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--list", "list_them", is_flag=True, help="List the mixtures, the samplers and their options.")

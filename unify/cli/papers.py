@@ -11,7 +11,7 @@ _WIDTH = 100  #: of a turned table's blocks
 _COLUMNS = 10  #: tables with more are turned, a class a line
 
 
-@click.command("papers")
+@click.command("papers", short_help="Show the papers' tables beside our results.")
 @click.argument("name", metavar="[TABLE]", required=False)
 @click.option(
     "--format", "form", type=click.Choice(["text", "markdown", "latex"]), default="text", show_default=True,

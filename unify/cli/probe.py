@@ -22,7 +22,7 @@ def probe() -> None:
     """
 
 
-@probe.command("dropclass")
+@probe.command("dropclass", short_help="Ask features for a class that was dropped.")
 @click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="PATH", help="The version: a folder, or a name below --root.")
 @click.option("--class", "classes", required=True, multiple=True, metavar="NAME", help="Class to drop. Repeatable.")

@@ -12,7 +12,7 @@ from unify.cli.options import json_option
 from unify.cli.show import json_line, progress, size, table
 
 
-@click.command("push")
+@click.command("push", short_help="Send a version to the Hugging Face Hub.")
 @click.argument("path")
 @click.argument("repo_id")
 @click.option("--private/--public", default=True, show_default=True, help="Of a repository that is created.")

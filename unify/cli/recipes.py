@@ -11,7 +11,7 @@ from unify.cli.show import json_line, table
 from unify.cli.train import trainers
 
 
-@click.command("recipes")
+@click.command("recipes", short_help="Show the papers' experiments as commands.")
 @click.argument("name", metavar="[NAME]", required=False)
 @json_option
 def recipes_command(name: str | None, as_json: bool) -> None:

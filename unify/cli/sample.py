@@ -12,7 +12,7 @@ from unify.cli.options import json_option
 from unify.cli.show import duration, json_line, progress
 
 
-@click.command("sample")
+@click.command("sample", short_help="Write generated streets as raw datasets.")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--datasets", default="C,I,B,M", show_default=True, help="Which datasets to imitate, by letter or name.")
 @click.option(

@@ -28,7 +28,7 @@ _DIGITS = {"images": 1, "pixels": 3}  #: of a percentage
 _LISTED = 3  #: companions and neighbours of a class that a table has room for
 
 
-@click.command("stats")
+@click.command("stats", short_help="Count pixels and images per class.")
 @click.argument("path")
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source. Repeatable.")

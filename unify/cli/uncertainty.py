@@ -34,7 +34,7 @@ class _Listing(click.Command):
         return super().parse_args(context, told)
 
 
-@click.command("uncertainty", cls=_Listing)
+@click.command("uncertainty", short_help="Map how unsure an ensemble is of each thing.", cls=_Listing)
 @click.option(
     "--from-model", "models", required=True, multiple=True, type=click.Path(path_type=Path), metavar="CKPT",
     help="A checkpoint that is a member. Repeatable; --from-models A B C lists several.",
@@ -130,7 +130,7 @@ def _by_class(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     return sorted(means, key=lambda row: -row["weight"])  # type: ignore[operator]
 
 
-@view.command("uncertainty")
+@view.command("uncertainty", short_help="The images an ensemble is least sure of.")
 @click.argument("path")
 @click.option("--data", required=True, metavar="PATH", help="The version that was looked at.")
 @click.option(

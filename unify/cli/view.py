@@ -15,7 +15,7 @@ def view() -> None:
     """Pictures of a version."""
 
 
-@view.command("sheet")
+@view.command("sheet", short_help="Images and labels side by side.")
 @click.argument("path")
 @click.option(
     "-o",
@@ -30,6 +30,8 @@ def view() -> None:
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
 def sheet_command(path: str, output: Path, per_source: int, split: str | None, root: str) -> None:
     """A contact sheet: image, the source's own label (built with --native), unified label, legend.
+
+    Of the source's own label, what keeps its name is pale; below stands what becomes of the rest.
 
     \b
     Example:
@@ -46,7 +48,7 @@ def sheet_command(path: str, output: Path, per_source: int, split: str | None, r
     click.echo(f"{output}: {len(samples)} samples of {artifact.manifest.name} {artifact.manifest.version}")
 
 
-@view.command("cpp")
+@view.command("cpp", short_help="What a label loses when it is made small.")
 @click.argument("path")
 @click.option(
     "--sample", metavar="ID", help="Which sample, by its sample_id; by default the one with the most classes."
@@ -65,7 +67,7 @@ def sheet_command(path: str, output: Path, per_source: int, split: str | None, r
 def cpp_command(path: str, sample: str | None, scales: str, output: Path, root: str, as_json: bool) -> None:
     """A label made small: the nearest pixel's class, and shares of classes (CPP), at each scale.
 
-    Rings are around objects, connected regions of one class, of which the nearest label has nothing left.
+    A region is connected and of one class. Rings are around the largest of which the nearest label has nothing left.
 
     \b
     Example:
@@ -75,17 +77,17 @@ def cpp_command(path: str, sample: str | None, scales: str, output: Path, root: 
     from unify.artifact import locate
     from unify.cpp import parse_scales
     from unify.report.draw import encode
-    from unify.report.pooled import lost, objects, pooled_sheet, sample_of
+    from unify.report.pooled import lost, pooled_sheet, regions, sample_of
 
     chosen = parse_scales(scales, "--scales")
     artifact = locate(path, root)
     found = sample_of(artifact, sample)
     storage.write_file(output, encode(pooled_sheet(artifact, found, chosen), output.suffix))
-    there, index_hw = objects(found.label_hw, len(artifact.taxonomy.space))
+    there, index_hw = regions(found.label_hw, len(artifact.taxonomy.space))
     gone = {scale: len(lost(there, index_hw, scale)) for scale in chosen}
     if as_json:
-        facts = {"path": str(output), "sample_id": found.sample_id, "objects": len(there)}
+        facts = {"path": str(output), "sample_id": found.sample_id, "regions": len(there)}
         json_line({**facts, "lost": {str(scale): count for scale, count in gone.items()}})
         return
     told = ", ".join(f"{count} at 1/{scale}" for scale, count in gone.items())
-    click.echo(f"{output}: {found.sample_id}, {counted(len(there), 'object')}; nearest loses {told}")
+    click.echo(f"{output}: {found.sample_id}, {counted(len(there), 'region')}; nearest loses {told}")

@@ -22,6 +22,7 @@ from typing import TypeGuard
 from unify.draws.mixtures import MIXTURES, Mixture, Part, Select, faults
 from unify.draws.samplers import Value
 from unify.errors import Problem, UnifyError
+from unify.spaces import did_you_mean
 from unify.yamlfile import MAX_BYTES, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".toml")
@@ -41,7 +42,7 @@ def mixture_named(text: str) -> Mixture:
         return MIXTURES[text]
     if Path(text).suffix.lower() in SUFFIXES:
         return read_mixture(Path(text))
-    what = "is no mixture, nor a file that ends in .yaml or .toml"
+    what = f"is no mixture, nor a file that ends in .yaml or .toml{did_you_mean(text, MIXTURES)}"
     raise UnifyError(Problem("usage", text, what, f"known: {', '.join(MIXTURES)}"))
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from unify.draws.index import Index
 from unify.errors import UnifyError, error
+from unify.spaces import did_you_mean
 
 Rows: TypeAlias = NDArray[np.int64]
 Value: TypeAlias = float | bool
@@ -403,7 +404,7 @@ def shuffled(epoch: Epoch, seed: int, number: int) -> Epoch:
 def option_faults(sampler: str, options: Mapping[str, object]) -> list[str]:
     """Everything wrong with the name of a sampler and its options."""
     if sampler not in SAMPLERS:
-        return [f"there is no sampler {sampler!r}; known: {', '.join(SAMPLERS)}"]
+        return [f"there is no sampler {sampler!r}{did_you_mean(sampler, SAMPLERS)}; known: {', '.join(SAMPLERS)}"]
     known = SAMPLERS[sampler].options
     faults = []
     for name, value in options.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unify.report.draw import FAINT, INK, PAPER, Color, write
+from unify.report.draw import BLACK, FAINT, INK, PAPER, Color, hatch, text_width, write
 from unify.stats import ALL, SHARES, Counts, Group, least_frequent_half, variety
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Row:
     color: Color
     is_banded: bool = False
     is_apart: bool = False
+    is_void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def frequency_chart(
     classes = taxonomy.space.classes
     rows = [Row(classes[i].name, classes[i].color, is_banded=bool(rarer[i])) for i in ids]
     rows += [Row(" | ".join(names), _MIXED, is_apart=True) for names in taxonomy.sets]
-    rows.append(Row("void", (0, 0, 0), is_apart=True))
+    rows.append(Row("void", BLACK, is_apart=True, is_void=True))
     codes = [*ids, *range(n, n + len(taxonomy.sets) + 1)]
     if per_source:
         shown = [group for group in groups if group.split == ALL and group.source != ALL]
@@ -94,7 +95,7 @@ def bar_chart(title: str, facts: str, rows: Sequence[Row], panels: Sequence[Pane
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
-    names_width = max(_width(row.name, 13) for row in rows) + 14
+    names_width = max(text_width(row.name, 13) for row in rows) + 14
     panel_width = max(_NARROWEST, (_PANELS_WIDTH - (len(panels) - 1) * _GAP) // len(panels))
     lefts = [_MARGIN + names_width + k * (panel_width + _GAP) for k in range(len(panels))]
     width = lefts[-1] + panel_width + _MARGIN
@@ -115,7 +116,9 @@ def bar_chart(title: str, facts: str, rows: Sequence[Row], panels: Sequence[Pane
         write(draw, (left, top - 44), panel.title, 14)
         _axis(draw, left, scale, panel.decades, top, bottom)
         for y, row, share in zip(tops, rows, panel.shares, strict=True):
-            _bar(draw, left, y, row.color, share, scale, panel.decades)
+            box = _bar(draw, left, y, row.color, share, scale, panel.decades)
+            if box and row.is_void:
+                hatch(picture, box)
     for y, row in zip(tops, rows, strict=True):
         color = FAINT if row.is_apart else INK
         write(draw, (lefts[0] - 14, y + _ROW // 2), row.name, 13, color, anchor="rm")
@@ -135,15 +138,19 @@ def _axis(draw: ImageDraw, left: int, scale: float, decades: int, top: int, bott
                 write(draw, (x, y), label, 11, FAINT, anchor)
 
 
-def _bar(draw: ImageDraw, left: int, y: int, color: Color, share: float | None, scale: float, decades: int) -> None:
+def _bar(
+    draw: ImageDraw, left: int, y: int, color: Color, share: float | None, scale: float, decades: int
+) -> tuple[int, int, int, int] | None:
+    """Its box, the last two outside; None where there is nothing to draw."""
     middle = y + _ROW // 2
     if not share:
         write(draw, (left + 4, middle), "-" if share is None else "none", 11, FAINT, anchor="lm")
-        return
+        return None
     end = left + max(2, round(scale * (decades + math.log10(share))))
     edge = (color[0] * 3 // 4, color[1] * 3 // 4, color[2] * 3 // 4)  # keeps white and pale bars visible
     draw.rectangle((left, middle - _BAR // 2, end, middle + _BAR // 2), fill=color, outline=edge)
     write(draw, (end + 5, middle), _percent(share), 11, FAINT, anchor="lm")
+    return left, middle - _BAR // 2, end + 1, middle + _BAR // 2 + 1
 
 
 def _percent(share: float) -> str:
@@ -151,9 +158,3 @@ def _percent(share: float) -> str:
     percent = 100 * share
     digits = 1 if percent >= 10 else 1 - math.floor(math.log10(percent))
     return f"{percent:.{digits}f}"
-
-
-def _width(text: str, size_px: int) -> int:
-    from PIL import ImageFont
-
-    return math.ceil(ImageFont.load_default(size_px).getlength(text))

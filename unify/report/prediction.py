@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unify.report.draw import FAINT, INK, PAPER, Color, write
+from unify.report.draw import BLACK, FAINT, INK, PAPER, SET, Color, Pixels, colors_of, labels, swatch, text_width, write
+from unify.spaces import VOID
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
     from unify.spaces import LabelSpace
 
 Ids = NDArray[np.uint8]
-Pixels = NDArray[np.uint8]
 
 PANEL_WIDTH = 440
-VOID = 255
 WRONG: Color = (208, 32, 38)
 RIGHT: Color = (255, 255, 255)
-UNSCORED: Color = (134, 134, 140)
+UNSCORED: Color = SET
 _MARGIN, _GAP, _LINE = 28, 8, 21
 _LEAST = 0.001  #: share of the pixels from which a class gets a line of its own in a legend
 _SHADE = 0.24  #: how much of the image shines through where colours say what is wrong
@@ -89,13 +87,6 @@ def errors_rgb(prediction: Prediction) -> Pixels:
     return np.where(scored[:, :, None], shaded_hwc, np.array(UNSCORED)).round().astype(np.uint8)
 
 
-def labels_rgb(ids_hw: Ids, space: LabelSpace) -> Pixels:
-    """(H, W, 3): colours of the space; black for void, `UNSCORED` for codes of sets."""
-    palette = space.palette()
-    palette[len(space) : VOID] = UNSCORED
-    return palette[ids_hw]
-
-
 def lit_rgb(image_hwc: Pixels, lit: Lit) -> Pixels:
     """(H, W, 3): the strongest lit class in its colour, over the dimmed gray image."""
     ground_hwc = gray(image_hwc) * 255 * _DIMMED
@@ -128,8 +119,8 @@ def draw_prediction(prediction: Prediction, panel_width: int = PANEL_WIDTH) -> I
     shown: list[list[tuple[str, Image]]] = [
         [
             ("image", _photograph(image, panel)),
-            (f"truth in {space.name}", _painted(labels_rgb(prediction.truth_hw, space), panel)),
-            ("prediction", _painted(labels_rgb(prediction.answer_hw, space), panel)),
+            (f"truth in {space.name}", labels(prediction.truth_hw, colors_of(space), panel)),
+            ("prediction", labels(prediction.answer_hw, colors_of(space), panel)),
             ("errors", _painted(errors_rgb(prediction), panel)),
         ]
     ]
@@ -158,7 +149,7 @@ def draw_prediction(prediction: Prediction, panel_width: int = PANEL_WIDTH) -> I
             x = _MARGIN + column * pitch
             write(draw, (x, top), _fitted(head, 14, panel_width), 14, FAINT)
             picture.paste(tile, (x, top + _LINE))
-        _legend(draw, entries, top + _LINE + panel[1] + 10, columns, entry_width)
+        _legend(picture, entries, top + _LINE + panel[1] + 10, columns, entry_width)
         top += height
     return picture
 
@@ -184,6 +175,7 @@ class _Entry:
     name: str
     color: Color | None
     note: str = ""
+    is_void: bool = False
 
 
 def _scores(prediction: Prediction) -> NDArray[np.int64]:
@@ -210,7 +202,8 @@ def _own_entries(prediction: Prediction) -> list[_Entry]:
     counts = _scores(prediction)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     classes = prediction.space.classes
-    found, few = [], 0
+    found = [_Entry("IoU in this image:", None)] if counts.any() else []
+    few = 0
     for i in np.lexsort((-union, -counts.sum(1))).tolist():
         if counts[i].any() or union[i] >= _LEAST * prediction.truth_hw.size:
             found.append(_Entry(classes[i].name, classes[i].color, f"{100 * counts[i, i] / union[i]:.0f} %"))
@@ -220,7 +213,7 @@ def _own_entries(prediction: Prediction) -> list[_Entry]:
         found.append(_Entry(f"{few} more predicted", None))
     codes = np.unique(prediction.truth_hw)
     if (codes == VOID).any():
-        found.append(_Entry("void", (0, 0, 0)))
+        found.append(_Entry("void", BLACK, is_void=True))
     if ((codes >= len(classes)) & (codes < VOID)).any():
         found.append(_Entry("one of several", UNSCORED))
     found += [_Entry("right", RIGHT), _Entry("wrong", WRONG)]
@@ -241,31 +234,27 @@ def _lit_entries(lit: Lit) -> list[_Entry]:
     return found
 
 
-def _legend(draw: ImageDraw, entries: Sequence[_Entry], top: int, columns: int, entry_width: int) -> None:
+def _legend(picture: Image, entries: Sequence[_Entry], top: int, columns: int, entry_width: int) -> None:
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
     for k, entry in enumerate(entries):
         x, y = _MARGIN + k % columns * entry_width, top + k // columns * _LINE
         if entry.color is None:
             write(draw, (x, y + 1), entry.name, 13, FAINT)
             continue
-        edge = tuple(v * 4 // 5 for v in entry.color)
-        draw.rounded_rectangle((x, y + 2, x + 22, y + 15), 3, fill=entry.color, outline=edge)
+        swatch(picture, (x, y + 2), entry.color, is_void=entry.is_void)
         room = entry_width - 42
-        name = _fitted(entry.name, 13, room - (_width(entry.note, 12) + 8 if entry.note else 0))
+        name = _fitted(entry.name, 13, room - (text_width(entry.note, 12) + 8 if entry.note else 0))
         write(draw, (x + 30, y + 1), name, 13, INK)
         if entry.note:
-            write(draw, (x + 38 + _width(name, 13), y + 2), entry.note, 12, FAINT)
+            write(draw, (x + 38 + text_width(name, 13), y + 2), entry.note, 12, FAINT)
 
 
 def _fitted(text: str, size_px: int, width: int) -> str:
     """As much of it as has room."""
-    if _width(text, size_px) <= width:
+    if text_width(text, size_px) <= width:
         return text
-    while text and _width(text + "…", size_px) > width:
+    while text and text_width(text + "…", size_px) > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-def _width(text: str, size_px: int) -> int:
-    from PIL import ImageFont
-
-    return int(np.ceil(ImageFont.load_default(size_px).getlength(text)))

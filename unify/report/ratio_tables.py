@@ -148,7 +148,8 @@ def robustness(
         lines.append(Row(f"Δ ({model.name})", tuple(map(_minus, unbiased, biased))))
     if top is not None:
         lines.append(Row(f"erased for it ({chosen.name})", (*(", ".join(top.get(name, ())) for name in order), "", "")))
-    notes = [f"mIoU*: the {_classes(len(vulnerable))} that lose most IoU from I to I* in {chosen.name}"]
+    verb = "loses" if len(vulnerable) == 1 else "lose"
+    notes = [f"mIoU*: the {_classes(len(vulnerable))} that {verb} most IoU from I to I* in {chosen.name}"]
     return Table((*order, "mIoU", "mIoU*"), tuple(lines), (*notes, *_left_out(order[len(scored) :])))
 
 
