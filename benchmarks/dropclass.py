@@ -3,8 +3,9 @@
     python -m benchmarks.dropclass [--model tiny] [--batch 4] [--crop 256] [--width 0] [--classes 19] [--rounds 9]
 
 A forward and backward pass on the CPU, with a linear classifier, a class dropped in every update, float32. "ce" is
-the baseline, a net without DropClass's layer. DropClass computes its losses in tiles (`trainers.ops.dropclass_loss`),
-which is faster than what `ce` does; "ce in tiles" is the baseline with that too, for how much is the method's own.
+the baseline, a net without DropClass's layer. DropClass computes its answers and losses in tiles
+(`trainers.ops.dropclass_both`, `dropclass_loss`), which is faster than what `ce` does; "ce in tiles" is the baseline
+with its loss in tiles too, for how much is the method's own.
 Rounds alternate; the time is the processor's, which other programs disturb less, and the figures are medians of
 ratios to ce's of the same round. Results of each model are added to results/dropclass.json.
 
@@ -105,6 +106,12 @@ def peak_bytes(update: Callable[[], None]) -> int:
     return peak
 
 
+def over(name: str, times: list[float], base: list[float]) -> dict[str, float]:
+    """The median of the rounds' ratios, and the quartiles on both sides of it."""
+    low, middle, high = statistics.quantiles((t / b for t, b in zip(times, base, strict=True)), method="inclusive")
+    return {f"time_over_{name}{of}": round(x, 3) for of, x in (("", middle), ("_low", low), ("_high", high))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tiny")
@@ -122,12 +129,14 @@ def main() -> None:
             start = time.process_time()
             update()
             seconds[name].append(time.process_time() - start)
-    found = {
+    found: dict[str, dict[str, float]] = {
         name: {
             "ms": round(1e3 * statistics.median(times), 1),
-            "time_over_ce": round(statistics.median(t / base for t, base in zip(times, seconds["ce"], strict=True)), 3),
+            **over("ce", times, seconds["ce"]),
+            **over("tiles", times, seconds["ce in tiles"]),
             "peak_mb": round(memory[name] / 1e6, 1),
             "memory_over_ce": round(memory[name] / memory["ce"], 3),
+            "memory_over_tiles": round(memory[name] / memory["ce in tiles"], 3),
         }
         for name, times in seconds.items()
     }

@@ -314,10 +314,10 @@ def tables(results: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
         probes = [[arm, *(_told(world["probe"][arm][key]) for key in ("net", "kept", "dropped"))] for arm in SELECTING]
         parts.append(f"\nIoU of {world['probed']} (`unify probe`):\n\n" + _lines(heads, probes))
     parts.append("\n### Cost\n\nOf an update, over cross-entropy's, on a CPU (`python -m benchmarks.dropclass`).\n\n")
-    parts.append(_lines(["net", "batch", "products", "time", "time over ce in tiles", "peak memory"], [
-        [f"`{model}`", _batch(one["command"]), _over(one["flops_over_ce"]), _over(one["dropclass"]["time_over_ce"]),
-         _over(one["dropclass"]["time_over_ce"] / one["ce in tiles"]["time_over_ce"]),
-         _over(one["dropclass"]["memory_over_ce"])]
+    heads = ["net", "batch", "products", "time", "memory", "time over ce in tiles", "memory over ce in tiles"]
+    parts.append(_lines(heads, [
+        [f"`{model}`", _batch(one["command"]), _over(one["flops_over_ce"]),
+         *(_cost(one, what, base) for base in ("ce", "tiles") for what in ("time", "memory"))]
         for model, one in cost.items()
     ]))  # fmt: skip
     return "".join(parts)
@@ -351,6 +351,15 @@ def _batch(command: str) -> str:
 
 def _over(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.0f} %"
+
+
+def _cost(one: Mapping[str, Any], what: str, base: str) -> str:
+    """The median, and the quartiles where there are some. Older results have neither these nor a ratio to `tiles`."""
+    found, key = one["dropclass"], f"{what}_over_{base}"
+    if key not in found:
+        return _over(found[f"{what}_over_ce"] / one["ce in tiles"][f"{what}_over_ce"])
+    span = [_over(found[f"{key}_{end}"])[:-2] for end in ("low", "high") if f"{key}_{end}" in found]
+    return _over(found[key]) + (f" ({' … '.join(span)})" if span else "")
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

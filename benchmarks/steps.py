@@ -50,8 +50,8 @@ def steps_of(data: Artifact, folder: Path, model: str, changes: dict[str, Any], 
     method = method_named("null-bce")
     bound = bind([data], settings, method, None)
     with joined(torch.device("cpu")) as group:
-        run = loop.begin(settings, method, len(bound.index.classes), group)
-        yield from loop.steps(run, bound, settings, method, group, folder)
+        job = loop.Job(settings, method, bound, group, folder)
+        yield from loop.steps(loop.begin(job), job)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from dataclasses import replace
@@ -20,9 +21,10 @@ from trainers import checkpoint, loop, models  # noqa: E402
 from trainers.data import Batch, normalized  # noqa: E402
 from trainers.methods import METHODS, Step, Teaching  # noqa: E402
 from trainers.methods.dropclass import Options, drawn, weights  # noqa: E402
-from trainers.ops import dropclass_loss  # noqa: E402
+from trainers.ops import dropclass_both, dropclass_loss  # noqa: E402
 from trainers.ops.cosine import CosineClassifier  # noqa: E402
 from trainers.ops.dropclass import DropConv, class_weights, mean_weight  # noqa: E402
+from trainers.ops.dropclass_both import both_logits  # noqa: E402
 from trainers.ops.dropclass_loss import loss_without  # noqa: E402
 from trainers.ops.dropclass_reference import drop_features, mean_features  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
@@ -103,6 +105,84 @@ def test_no_tensor_of_classes_by_features_by_pixels():
     with Largest() as stacked:  # the guard sees what it is there for
         (features[:, None] * class_weights(classifier).relu()[None, :, :, None, None]).mean(1)
     assert stacked.most == K * features.numel()
+
+
+# --- Both answers in tiles ----------------------------------------------------------------------------------
+
+
+def literally(features, classifier, layer, dropped):
+    return classifier(features), classifier(drop_features(features, classifier, K, layer.conv, layer.norm, dropped))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("size", [(H, W), (20, 15), (16, 8)])  # one tile; two and a piece, as tiles are 128 pixels; one
+@pytest.mark.parametrize("dropped", [None, 2])
+def test_both_answers_in_tiles_are_those_of_autograd(dropped, size, momentum, monkeypatch):
+    monkeypatch.setattr(dropclass_both, "_TILE", 128 * D)
+    _, classifier, layer = inputs()
+    with torch.no_grad():
+        layer.norm.weight.uniform_(-1, 2)  # BatchNorm starts with 1 and 0, with which much is the same
+        layer.norm.bias.uniform_(-1, 1)
+    layer.norm.momentum = momentum
+    twin = copy.deepcopy(layer)
+    before = torch.randn(B, D, *size, dtype=torch.float64, requires_grad=True)
+    features = before.relu()  # where A is 0 only what comes before it has the same gradient in both
+    kept = features.detach().clone()
+    along = torch.randn(2, B, K, *size, dtype=torch.float64)
+    for _ in range(2):  # once more, for the running statistics
+        ours = both_logits(layer, classifier, features, dropped)
+        literal = literally(features, classifier, twin, dropped)
+    assert type(ours[0].grad_fn).__name__ == "_BothBackward"
+    leaves = [before, *classifier.parameters()]
+    found, expected = (
+        torch.autograd.grad((torch.stack(pair) * along).sum(), [*leaves, *of.parameters()], retain_graph=True)
+        for pair, of in ((ours, layer), (literal, twin))
+    )
+    for a, b in zip([*ours, *found], [*literal, *expected], strict=True):
+        assert float(b.detach().abs().max()) > 1e-6
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    assert torch.equal(features, kept)
+    for name, value in twin.state_dict().items():
+        torch.testing.assert_close(layer.state_dict()[name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_a_mean_far_from_0_costs_no_precision_in_tiles():
+    torch.manual_seed(2)
+    layer, classifier = DropConv(D).train(), nn.Conv2d(D, K, 1)
+    features = 300 + torch.rand(B, D, 40, 40)
+    twin = [copy.deepcopy(module).double() for module in (classifier, layer)]
+    exact = literally(features.double(), *twin, None)[1].detach()
+    with torch.no_grad():
+        ours = both_logits(layer, classifier, features)[1]
+        plain = classifier(layer(features, class_weights(classifier)))
+    error = float((ours - exact).abs().max())
+    assert error < 2 * float((plain - exact).abs().max()) and error < 0.02 * float(exact.std())
+
+
+def test_where_tiles_are_no_use_the_modules_answer():
+    features, classifier, layer = inputs()
+    last = features.detach().contiguous(memory_format=torch.channels_last)
+    for chosen, other, read in (
+        (CosineClassifier(D, K).double(), layer, features),
+        (classifier, copy.deepcopy(layer).eval(), features),
+        (nn.Conv2d(D, K, 1, bias=False).double(), layer, features),
+        (classifier, layer, last),
+    ):
+        first, second = both_logits(other, chosen, read, 1)
+        assert type(first.grad_fn).__name__ != "_BothBackward"
+        assert torch.equal(first, chosen(read))
+        assert torch.equal(second, chosen(other(read, class_weights(chosen), 1)))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):  # BatchNorm's own words
+        both_logits(layer, classifier, features[:1, :, :1, :1], 1)
+
+
+def test_in_tiles_one_more_map_is_kept_and_no_more():
+    features, classifier, layer = inputs()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
+        both_logits(layer, classifier, features, 1)
+    maps = {x.data_ptr() for x in kept if x.numel() == features.numel()}
+    assert len(maps) == 2 and features.data_ptr() in maps
 
 
 # --- The loss -----------------------------------------------------------------------------------------------

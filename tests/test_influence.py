@@ -12,7 +12,7 @@ from trainers.checkpoint import Checkpoint  # noqa: E402
 from trainers.data import Samples, normalized  # noqa: E402
 from trainers.evaluate import confusion_of, rows_of  # noqa: E402
 from trainers.influence_sweep import cosines, erase_sums, erased, gradient_sums, influence_of  # noqa: E402
-from unify.artifact import open_artifact  # noqa: E402
+from unify.artifact import locate, open_artifact  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.commit import commit  # noqa: E402
 from unify.draws.index import build_index  # noqa: E402
@@ -162,6 +162,12 @@ def test_pixels_are_filled_in_on_a_copy():
     assert np.array_equal(out[label == 0], image[label == 0])
 
 
+def test_data_by_name_though_raw_data_of_that_name_lie_here(artifact, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / artifact.manifest.name).mkdir()
+    assert locate(artifact.manifest.name, artifact.path.parents[1]).path == artifact.path
+
+
 # --- Sums ---------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +213,15 @@ def test_ranking_and_vulnerability():
     assert found.vulnerability(2)["c"] == pytest.approx(matrix[:2, 2].mean())
     order = list(found.vulnerability().values())
     assert order == sorted(order, reverse=True)
+
+
+def test_classes_that_are_never_found_have_nothing_to_lose():
+    sums = small_sums()
+    assert Influences("erase", ("a", "b", "c"), sums, {}, {}).never_found() == ()
+    sums["hit"][:, :, 1] = 0  # shown, and never answered rightly
+    assert Influences("erase", ("a", "b", "c"), sums, {}, {}).never_found() == ("b",)
+    sums["images"][:, :, 1] = 0  # not shown
+    assert Influences("erase", ("a", "b", "c"), sums, {}, {}).never_found() == ()
 
 
 # --- Otherwise ----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from trainers import loop, repeat  # noqa: E402
+from trainers import loop, repeat, start  # noqa: E402
 from trainers.repeat import Spread, parse_sweep, printed, seeds, spread  # noqa: E402
 from trainers.repeat_plot import plot  # noqa: E402
 from trainers.settings import settings_of  # noqa: E402
@@ -252,10 +252,10 @@ def test_a_run_begins_with_given_weights(artifact, tmp_path):
         return nets.Net(num_classes)
 
     sys.modules["trainers.models"].build = build_with
-    net = loop.build_net(settings, loop.method_named("ce"), 19)
+    net = start.build_net(settings, loop.method_named("ce"), 19)
     assert seen["weights"] == str(weights)
     assert [m.momentum for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)] == [0.01]
-    loop.build_net(settings_of("ce", {**GIVEN, "pretrained": True}), loop.method_named("ce"), 19)
+    start.build_net(settings_of("ce", {**GIVEN, "pretrained": True}), loop.method_named("ce"), 19)
     assert seen["weights"] == "imagenet"
     with pytest.raises(UnifyError, match="two kinds of weights"):
         settings_of("ce", {**given, "pretrained": True})
@@ -264,7 +264,7 @@ def test_a_run_begins_with_given_weights(artifact, tmp_path):
 
 def test_rates_end_at_the_least_one():
     settings = settings_of("ce", {"steps": 100, "lr": 1e-4, "power": 0.9, "min_lr": 5e-6})
-    rates = [loop.learning_rate(settings, step) for step in range(100)]
+    rates = [start.learning_rate(settings, step) for step in range(100)]
     assert rates == [max(1e-4 * (1 - step / 100) ** 0.9, 5e-6) for step in range(100)]
 
 

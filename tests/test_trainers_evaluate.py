@@ -267,6 +267,9 @@ def test_mistakes_are_one_line(artifact, camvid, tmp_path):
         evaluate.evaluate(path, artifact, space="camvid11")
     with pytest.raises(UnifyError, match="is not to be had here"):
         evaluate.evaluate(path, artifact, device="warp")
+    with pytest.raises(UnifyError) as caught:
+        evaluate.evaluate(tmp_path / "nope", artifact, split="nights")
+    assert [p.kind for p in caught.value.problems] == ["not-found", "usage"]
     assert load_space("camvid11").names == camvid.taxonomy.space.names
 
 

@@ -271,4 +271,4 @@ def test_erased_sets_are_scored_as_unify_robustness_does(artifact, tmp_path, cap
     assert run(["evaluate", path, "--data", data, *unbiased]) == 0
     assert "I*" in capsys.readouterr().out
     assert run(["evaluate", path, "--data", data, *unbiased, "--classes", "cityscapes19"]) == 2
-    assert "is for checkpoints of unify" in capsys.readouterr().err
+    assert "leave it out: checkpoints of unify know their classes" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from trainers import bound, checkpoint, loop, runfiles  # noqa: E402
+from trainers import bound, checkpoint, loop, runfiles, start  # noqa: E402
 from trainers.data import Order, batches, normalized  # noqa: E402
 from trainers.methods import METHODS, Step  # noqa: E402
 from trainers.methods.method import LogitsOptions  # noqa: E402
@@ -144,7 +144,7 @@ def test_accumulated_parts_are_one_batch(artifact, tmp_path):
 
 def test_learning_rates():
     chosen = settings(steps=10, lr=2.0, power=0.5, warmup=4)
-    rates = [loop.learning_rate(chosen, step) for step in range(10)]
+    rates = [start.learning_rate(chosen, step) for step in range(10)]
     assert rates[0] == 2.0 / 4 and rates[4] == pytest.approx(2 * 0.6**0.5) and rates[9] == pytest.approx(2 * 0.1**0.5)
 
 
@@ -277,6 +277,21 @@ def test_curves_of_nothing_and_of_one_step():
     assert means[0] == (4, 1.5) and means[-1] == (200, 197.5)
 
 
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([], []),
+        ([(0, 9)], []),
+        ([(0, 2)], [[(0, 2)]]),
+        ([(0, 9), (1, 8), (2, 2), (3, 1)], [[(1.5, 5), (2, 2), (3, 1)]]),
+        ([(0, 1), (1, 9), (2, 4)], [[(0, 1), (0.5, 5)], [(1.8, 5), (2, 4)]]),
+        ([(0, 5), (1, 6), (2, 7)], [[(0, 5), (0, 5)]]),
+    ],
+)
+def test_a_line_leaves_the_panel_where_it_is_higher(points, expected):
+    assert runfiles.parts_below(points, 5) == expected
+
+
 # --- Mistakes -----------------------------------------------------------------------------------------------
 
 
@@ -310,7 +325,7 @@ def test_labels_with_a_stride_are_labels_with_holes(artifact, relations, monkeyp
     batch = torch.utils.data.default_collate([tuple(data.samples[row])[:5] for row in (0, 1)])
     batch = loop.Batch(*batch)
     num_classes = len(data.index.classes)
-    net = loop.build_net(bare, found, num_classes)
+    net = start.build_net(bare, found, num_classes)
     labels = found.labels(batch, num_classes, coarse.own)
     assert torch.equal(labels, found.labels(batch, num_classes)[:, 2::4, 2::4])
     pixels = (labels != 255).sum().float()
@@ -367,8 +382,17 @@ def test_relations_are_asked_for_and_refused(artifact, relations, tmp_path):
 
 def test_all_wrong_settings_are_told():
     with pytest.raises(UnifyError) as caught:
-        settings_of("ce", {"lr": "fast", "colour": "blue", "steps": "10"})
-    assert [p.what for p in caught.value.problems] == ["lr=fast is not a number", "there is no setting 'colour'"]
+        settings_of("ce", {"lr": "fast", "shade": "blue", "steps": "0"})
+    found = [p.what for p in caught.value.problems]
+    assert found == ["lr=fast is not a number", "there is no setting 'shade'", "steps is 0, not at least 1"]
+    with pytest.raises(UnifyError) as caught:
+        settings_of("ce", {"label_stride": "0", "crop": "7", "stepz": "4"})
+    found = [p.what for p in caught.value.problems]
+    assert found == [
+        "there is no setting 'stepz' (did you mean 'steps'?)",
+        "label_stride is 0, not at least 1",
+        "crop is 7, not at least 8",
+    ]
     with pytest.raises(UnifyError) as caught:
         settings_of("ce", {"lr": "-1", "optimizer": "sdg", "scale_min": "0"})
     assert len(caught.value.problems) == 3

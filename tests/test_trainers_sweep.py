@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from trainers import checkpoint, sweep  # noqa: E402
 from trainers.checkpoint import Checkpoint  # noqa: E402
 from trainers.data import Samples, normalized  # noqa: E402
+from trainers.models import build as build_net  # noqa: E402
 from unify.build import build  # noqa: E402
 from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
@@ -125,6 +126,38 @@ def test_a_sweep_is_the_evidence_of_all_images(artifact, tmp_path, model):
     assert found.scores.any() and np.abs(found.scores).max() > UNIT
     assert found.made_from == {"checkpoint": checkpoint.load(path).file_digest, "data": artifact.digest}
     assert {fold_of(index.sample_id[row].as_py()) for row in rows} == set(np.flatnonzero(found.pixels.sum((1, 2))))
+
+
+def test_a_sweep_with_a_stride_looks_at_the_middle_of_each_square(artifact, tmp_path):
+    """Against all images cut by hand: pixel 1 of every 3, in both directions."""
+    path = saved(artifact, tmp_path)
+    found = sweep.evidence_of(path, artifact, stride=3)
+    net = checkpoint.net_of(checkpoint.load(path))
+    index = build_index([artifact])
+    samples = Samples(index, None)
+    expected = Evidence.of_taxonomy(artifact.taxonomy, found.made_from)
+    for row in (row for row in range(len(index)) if index.shards[index.shard[row]].split == "train"):
+        sample = samples[row]
+        with torch.no_grad():
+            logits = net(normalized(sample.image_chw[None]))[0].double().numpy()[:, 1::3, 1::3].reshape(28, -1).T
+        labels = sample.label_hw.numpy()[1::3, 1::3].ravel()
+        sample_id = index.sample_id[row].as_py()
+        expected = expected.add(samples.sources[sample.source], sample_id, labels, logits / 20, logits)
+    assert np.array_equal(found.pixels, expected.pixels) and found.pixels.any()
+    assert np.abs(found.scores - expected.scores).max() <= 2 and np.abs(found.answers - expected.answers).max() <= 2
+
+
+def test_our_own_nets_give_the_logits_of_a_stride_without_those_in_between():
+    """At the net's own stride they are not enlarged at all; where the stride does not divide the image, cut out."""
+    torch.manual_seed(0)
+    net = build_net("tiny", 5, output_stride=4).eval()
+    images = torch.randn(1, 3, 24, 40)
+    with torch.no_grad():
+        own = net.classifier(net.features(images))
+        whole = net(images)
+        assert own.shape == (1, 5, 6, 10) and torch.equal(sweep._logits(net, images, 4), own)
+        assert torch.equal(sweep._logits(net, images, 1), whole)
+        assert torch.equal(sweep._logits(net, images, 3), whole[:, :, 1::3, 1::3])
 
 
 def test_cosines_are_those_of_features_and_classes(artifact, tmp_path):

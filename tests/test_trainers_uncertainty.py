@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
-from trainers import checkpoint, ensemble, loop, models  # noqa: E402
+from trainers import checkpoint, ensemble, loop, models, start  # noqa: E402
 from trainers.augment import VOID, Augment, warp_nearest  # noqa: E402
 from trainers.bound import bind  # noqa: E402
 from trainers.data import Batch, Order, Place, Samples, batches, normalized  # noqa: E402
@@ -296,12 +296,12 @@ def test_parameters_of_an_ensemble_are_all_of_its_members():
     net = net_of("tiny+tiny")
     backbone, head = list(net.backbone_parameters()), list(net.head_parameters())
     assert len({id(p) for p in backbone + head}) == len(list(net.parameters())) == len(backbone) + len(head)
-    groups = loop.optimizer_of(net, None, chosen(member_lr="1,10", backbone_lr=0.1)).param_groups
+    groups = start.optimizer_of(net, None, chosen(member_lr="1,10", backbone_lr=0.1)).param_groups
     assert {g["name"]: g["factor"] for g in groups} == {
         "0-backbone": 0.1, "0-head": 1, "1-backbone": pytest.approx(1), "1-head": 10,
     }  # fmt: skip
     assert sum(len(g["params"]) for g in groups) == len(list(net.parameters()))
-    plain = loop.optimizer_of(net, None, chosen(backbone_lr=0.1)).param_groups
+    plain = start.optimizer_of(net, None, chosen(backbone_lr=0.1)).param_groups
     assert [(g["name"], g["factor"]) for g in plain] == [("backbone", 0.1), ("head", 1.0)]
 
 
@@ -320,7 +320,7 @@ def test_mistakes_with_ensembles_are_told():
         models.build("tiny+tiny", K, weights="net.safetensors")
     for model, members in (("tiny", "no"), ("tiny+tiny", "2")):
         with pytest.raises(UnifyError, match=f"3 factors for {members} members — give one for each name"):
-            loop.optimizer_of(net_of(model), None, chosen(model=model, member_lr="1,1,10"))
+            start.optimizer_of(net_of(model), None, chosen(model=model, member_lr="1,1,10"))
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,11 @@ Images travel as uint8, a quarter of what they are as floats; `normalized` turns
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from unify.draws.index import Index
     from unify.draws.samplers import Epoch
     from unify.uncertainty_maps import Maps
+
+_READERS = 2  #: threads of `in_order`; decoding lets others run
+_AHEAD = 4  #: images that they are ahead
 
 
 class Place(NamedTuple):
@@ -64,14 +71,29 @@ class Batch(NamedTuple):
     row_b: Tensor
     weight_bhw: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))  # type: ignore[arg-type]
+    def to(self, device: torch.device | str, memory_format: torch.memory_format = torch.contiguous_format) -> Batch:
+        """With images (in that order of memory), labels and weights on a device.
+
+        The small tables stay on the CPU: what a loss decides by them, it decides without waiting for a GPU.
+        """
+        image_bchw = self.image_bchw.to(device, non_blocking=True).contiguous(memory_format=memory_format)
+        label_bhw = self.label_bhw.to(device, non_blocking=True)
+        weight_bhw = None if self.weight_bhw is None else self.weight_bhw.to(device, non_blocking=True)
+        return self._replace(image_bchw=image_bchw, label_bhw=label_bhw, weight_bhw=weight_bhw)
 
 
 def normalized(image_bchw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 RGB to floats with ImageNet's mean 0 and standard deviation 1."""
-    mean, std = (torch.tensor(v, device=image_bchw.device)[:, None, None] for v in (MEAN, STD))
+    """uint8 RGB to floats with ImageNet's mean 0 and standard deviation 1, in the same order of memory."""
+    mean, std = _mean_and_std(image_bchw.device)
     return image_bchw.to(torch.float32).sub_(mean).div_(std).to(dtype)
+
+
+@functools.cache
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """(3, 1, 1) each. Kept, as a GPU is waited for where numbers go to it."""
+    with torch.inference_mode(False):  # whoever asks first: tensors made within it are of no use outside
+        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (MEAN, STD))
+    return mean, std
 
 
 # --- The order ----------------------------------------------------------------------------------------------
@@ -261,6 +283,24 @@ def _members(classes: Sequence[str], sets: Sequence[Sequence[str]]) -> Tensor:
     return torch.tensor([[name in rule for name in classes] for rule in sets], dtype=torch.bool).reshape(
         len(sets), len(classes)
     )
+
+
+def in_order(samples: Samples, rows: NDArray[np.int64]) -> Iterator[Sample]:
+    """These rows, one after the other, the next few read and decoded by threads in the meantime.
+
+    Raises what `Samples` raises, when it is the turn of that row.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        left = iter(rows.tolist())
+        ahead = deque(pool.submit(samples.__getitem__, row) for row in itertools.islice(left, _AHEAD))
+        try:
+            while ahead:
+                sample = ahead.popleft().result()
+                ahead.extend(pool.submit(samples.__getitem__, row) for row in itertools.islice(left, 1))
+                yield sample
+        finally:  # nobody asks for those any more
+            for future in ahead:
+                future.cancel()
 
 
 # --- Batches ------------------------------------------------------------------------------------------------

@@ -34,13 +34,16 @@ class Group:
         """The first process writes the files."""
         return self.rank == 0
 
+    def summed(self, value: float) -> Tensor:
+        """The sum over all processes: a float64 scalar on the device, which nobody waits for here."""
+        total = torch.full((), value, dtype=torch.float64, device=self.device)
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
     def total(self, value: float) -> float:
         """The sum over all processes."""
-        if self.size == 1:
-            return value
-        summed = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.all_reduce(summed)
-        return float(summed)
+        return value if self.size == 1 else float(self.summed(value))
 
     def gathered(self, value: Any) -> list[Any]:
         """The plain values of all processes, by rank."""
@@ -79,10 +82,13 @@ def leads() -> bool:
 def joined(device: torch.device) -> Iterator[Group]:
     """The group that torchrun's environment names. Each process takes the GPU of its local number.
 
+    Within it, that GPU is what torch calls the current one.
+
     Raises `UnifyError` (usage) for more processes than GPUs.
     """
     if world_size() == 1:
-        yield Group(device)
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            yield Group(device)
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":

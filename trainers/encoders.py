@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from trainers import heads
+from trainers.ops.order import with_order
 from trainers.tiny import CHANNELS, TinyBackbone, TinyHead
 from unify.errors import error
 
@@ -141,7 +142,7 @@ def upernet(encoder: str, num_classes: int, stride: int, pretrained: bool) -> Pa
     net = needed("segmentation_models_pytorch").UPerNet(
         encoder, encoder_weights=_weights(encoder, pretrained), decoder_channels=512
     )
-    return net.encoder, net.decoder, 512
+    return net.encoder, with_order(net.decoder), 512
 
 
 def segformer(encoder: str, num_classes: int, stride: int, pretrained: bool) -> Parts:

@@ -12,7 +12,7 @@ supplement (Chu, Kim and Han, NeurIPS 2021). An absent class, neither in the tru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from trainers import metrics
 from trainers.augment import stretched
-from trainers.data import Sample, Samples
+from trainers.data import Sample, Samples, in_order
 from trainers.metrics import Absent
 from trainers.views import WHOLE, Views, logits_of
-from unify.errors import error
+from unify.errors import Problem, UnifyError, error
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
@@ -58,11 +58,6 @@ def rows_of(index: Index, split: str, most: int = 0) -> NDArray[np.int64]:
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most so many of them, evenly."""
     return rows[np.arange(most) * len(rows) // most] if len(rows) > most else rows
-
-
-def samples_in(samples: Samples, rows: NDArray[np.int64]) -> Iterator[Sample]:
-    for row in rows.tolist():
-        yield samples[row]
 
 
 class Answered(NamedTuple):
@@ -105,7 +100,7 @@ def confusion_of(
         unscored[:num_classes] = [not m for m in projection.members.values()]
     counts: dict[str, NDArray[np.int64]] = {}
     try:
-        for sample in samples_in(samples, rows):
+        for sample in in_order(samples, rows):
             label_hw = sample.label_hw.numpy()
             size_hw = (label_hw.shape[0], label_hw.shape[1])
             logits_khw = logits_of(net, sample.image_chw.to(device), size_hw, views, bf16)
@@ -277,8 +272,10 @@ def evaluate(
         raise error("usage", artifact.path, f"has labels in {target.name}, not in {space}", fix)
     of_space(tuple(vulnerable), target, "--vulnerable")
     samples = Samples(build_index([artifact]), stretched(stretch, stretch) if stretch else None)
-    rows = rows_of(samples.index, split, images)
-    opened = open_net(path, classes=classes, target=target, device=device_named(device))
+    opened, rows = all_of(
+        lambda: open_net(path, classes=classes, target=target, device=device_named(device)),
+        lambda: rows_of(samples.index, split, images),
+    )
     loaded, source = opened.checkpoint, opened.space
     if source.name == target.name:
         loaded.refuse_other_classes(target.names, f"{artifact.manifest.name} {artifact.manifest.version}")
@@ -327,6 +324,20 @@ def evaluate(
     }
 
 
+def all_of(*ways: Callable[[], Any]) -> list[Any]:
+    """What each gives. Raises `UnifyError` with the problems of all that raise it."""
+    found: list[Any] = []
+    problems: list[Problem] = []
+    for way in ways:
+        try:
+            found.append(way())
+        except UnifyError as e:
+            problems += e.problems
+    if problems:
+        raise UnifyError(*problems)
+    return found
+
+
 def _scored(artifact: Artifact, projection: Projection | None) -> dict[str, tuple[str, ...]]:
     """Source -> the classes that it annotates and the net can answer."""
     taxonomy = artifact.taxonomy
@@ -348,13 +359,19 @@ def _projection(source: LabelSpace, target: LabelSpace, relations: Path | None) 
     return from_graph(to_graph(open_relations(relations)), source, target)
 
 
-def device_named(name: str) -> torch.device:
-    """ "auto" is the GPU if there is one. Raises `UnifyError` (usage) for a device that is not there."""
+def device_named(name: str, option: str = "--device") -> torch.device:
+    """ "auto" is the GPU if there is one. Nothing is started on it.
+
+    Raises `UnifyError` (usage), naming the `option`, for a device that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        if device.type != "cuda":
+            torch.empty(0, device=device)
+        elif not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+            raise RuntimeError(f"there are {torch.cuda.device_count()} GPUs")
     except (RuntimeError, AssertionError) as e:
-        raise error("usage", "--device", f"'{name}' is not to be had here", "take cpu, or leave it out") from e
+        raise error("usage", option, f"'{name}' is not to be had here", "take cpu, or leave it out") from e
     return device

@@ -1,4 +1,4 @@
-"""Nets of other people, used as our own checkpoints are: for `unify evaluate` and `unify relations --from-model`.
+"""Nets of other people, used as our own checkpoints are: to evaluate, and for relations, influences and robustness.
 
 a folder of transformers    config.json with id2label, *.safetensors; preprocessor_config.json for its colours
 TorchScript, torch.export   a file, and the names of its classes (`trainers.graphfiles`); takes RGB of which ImageNet's
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from blake3 import blake3
@@ -33,6 +34,7 @@ from unify.errors import UnifyError, error
 from unify.spaces import LabelClass, LabelSpace, find_files, load_space, parse_space, space_names
 
 if TYPE_CHECKING:
+    from unify.artifact import Artifact
     from unify.projection import Projection
 
 METHOD = "foreign"
@@ -54,6 +56,13 @@ class Opened:
         return self.checkpoint.method == METHOD
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether `open_net` takes it for a net of other people."""
+    if path.is_dir():
+        return (path / _CONFIG).is_file() and not (path / files.PT).is_file()
+    return path.suffix == ".pt2" or graphfiles.kind_of(path) is not None
+
+
 def open_net(
     path: Path, *, target: LabelSpace, classes: str | None = None, device: torch.device | str = "cpu"
 ) -> Opened:
@@ -72,9 +81,7 @@ def open_net(
     """
     device = torch.device(device)
     config: dict[str, Any]
-    is_folder = path.is_dir() and (path / _CONFIG).is_file() and not (path / files.PT).is_file()
-    kind = None if path.is_dir() else graphfiles.kind_of(path)
-    if not is_folder and kind is None and path.suffix != ".pt2":
+    if not is_foreign(path):
         if classes is not None:
             what = "is for a net of other people, and this is none (a folder of transformers, TorchScript, .pt2)"
             raise error("usage", "--classes", what, "leave it out: checkpoints of unify know their classes")
@@ -84,7 +91,7 @@ def open_net(
         ours = parse_space(loaded.space, str(loaded.path))
         return Opened(loaded, files.net_of(loaded, device), ours, method_named(loaded.method).activation)
     space = None if classes is None else _named(classes, target, path)
-    if is_folder:
+    if path.is_dir():
         inner, labels, digest, colors = _transformers(path, space is None, device)
         space = space or _space_of(labels, target, path)
         config = {"name": "transformers"}
@@ -92,7 +99,7 @@ def open_net(
         if space is None:
             fix = "give a file of names, a line each, or the name of a label space: --classes names.txt"
             raise error("usage", path, "does not say what its classes are", fix)
-        data = _bytes(path)
+        data, kind = _bytes(path), graphfiles.kind_of(path)
         if kind is None:
             raise error(
                 "bad-artifact", path, "is no file of torch.export that is read here", "write it with torch.export.save"
@@ -105,6 +112,38 @@ def open_net(
     config["num_classes"] = size
     facts = Checkpoint(config, space.names, _plain(space), "", (), METHOD, 0, {}, {}, path, digest)
     return Opened(facts, net, space, "softmax")
+
+
+def open_for(
+    path: Path, artifact: Artifact, *, classes: str | None = None, device: torch.device | str = "cpu"
+) -> tuple[Checkpoint, nn.Module]:
+    """The net at `path`, answering in the classes of a version: one of other people by the names of its classes.
+
+    Raises:
+        UnifyError: what `open_net` raises; bad-artifact (65) for a checkpoint of our own of other classes; usage (2)
+            for a net that knows no class of one of the sources.
+    """
+    space = artifact.taxonomy.space
+    opened = open_net(path, classes=classes, target=space, device=device)
+    if not opened.is_foreign:
+        opened.checkpoint.refuse_other_classes(space.names, f"{artifact.manifest.name} {artifact.manifest.version}")
+    elif opened.space.names != space.names:
+        return opened.checkpoint, Projected(opened.net, _by_name(opened.space, artifact, path))
+    return opened.checkpoint, opened.net
+
+
+def _by_name(source: LabelSpace, artifact: Artifact, model: Path) -> Projection:
+    from unify.projection import by_name
+
+    taxonomy = artifact.taxonomy
+    said = by_name(source, taxonomy.space)
+    is_known = np.array([bool(members) for members in said.members.values()])
+    known = (taxonomy.null_mask & is_known).any(1)
+    strangers = [name for name, is_one in zip(taxonomy.sources, known, strict=True) if not is_one]
+    if strangers:
+        what = f"knows no class of {', '.join(strangers)} by its name"
+        raise error("usage", model, what, "name its classes as the version does: --classes names.txt")
+    return said
 
 
 class Foreign(nn.Module):
@@ -138,6 +177,8 @@ class Foreign(nn.Module):
         try:
             found = self.inner(x_bchw)
         except Exception as e:  # of a graph that knows one size only, of memory, ...
+            if len(images_bchw) > 1:  # or one image only
+                return torch.cat([self(image_chw[None]) for image_chw in images_bchw])
             first = (str(e).strip().splitlines() or [type(e).__name__])[0]
             fix = "give the size that it was made for: --window, --short-side"
             raise self._fault(f"fails on {size_hw[1]}x{size_hw[0]} pixels ({first[:160]})", fix) from e

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.ops.order import AveragePool
 from trainers.tiny import conv
 
 
@@ -68,7 +69,7 @@ class PSP(nn.Module):
         super().__init__()
         self.channels = channels
         width = inputs // len(bins)
-        self.pools = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(n), conv(inputs, width, 1)) for n in bins)
+        self.pools = nn.ModuleList(nn.Sequential(AveragePool(n), conv(inputs, width, 1)) for n in bins)
         self.mix = nn.Sequential(conv(inputs + width * len(bins), channels), nn.Dropout(0.1))
 
     def forward(self, maps: list[Tensor]) -> Tensor:

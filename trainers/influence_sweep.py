@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from trainers import metrics
 from trainers.checkpoint import load, net_of
-from trainers.data import Samples, normalized
-from trainers.evaluate import device_named, rows_of
+from trainers.data import Samples, in_order, normalized
+from trainers.evaluate import device_named, device_of, rows_of
 from trainers.ops.dropclass import class_weights
 from unify.erase import ERASED, FILLS
 from unify.errors import error
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int, int], None]
 Bytes = NDArray[np.uint8]
+_OTHERWISE = "measure by erase or gradient"
 
 
 def influence_of(
@@ -49,50 +50,53 @@ def influence_of(
     batch: int = 4,
     device: str = "auto",
     bf16: bool = False,
+    classes: str | None = None,
     advance: Advance = lambda images, size: None,
 ) -> Influences:
-    """Influences between the classes of the checkpoint at `model`, over a split of a version.
+    """Influences between the classes of a version in the answers of the net at `model`, over a split of it.
 
     Args:
         artifact: the version; None for `by="cosine"`, which looks at none.
         fill: a key of `unify.erase.FILLS`. over: see `unify.influence.Influences`.
         images: at most so many, spread over the split; 0 for all.
         batch: variants of an image that the net sees at once.
+        classes: of a net of other people (`trainers.foreign.open_net`).
         advance: called with (1, 0) after each image.
 
     Raises:
-        UnifyError: what `checkpoint.load` raises; bad-artifact (65) for a checkpoint of other classes; usage (2) for
-            a split that is not there, or a net whose classifier has no row for each class (cosine).
+        UnifyError: what `checkpoint.load` (cosine) and `trainers.foreign.open_for` raise; usage (2) for a split that
+            is not there, or a net whose classifier has no row for each class (cosine).
     """
-    loaded = load(model)
-    net = net_of(loaded, device_named(device))
+    from trainers.foreign import is_foreign, open_for
+
     if by == "cosine":
-        sums = {"cosine": cosines(net, len(loaded.classes))[None]}
+        if is_foreign(model):
+            raise error("usage", model, "is of other people, where no row of weights is known", _OTHERWISE)
+        loaded = load(model)
+        sums = {"cosine": cosines(net_of(loaded, device_named(device)), len(loaded.classes))[None]}
         return Influences(by, loaded.classes, sums, {}, {"checkpoint": loaded.file_digest})
     assert artifact is not None
     from unify.draws.index import build_index
 
-    taxonomy = artifact.taxonomy
-    loaded.refuse_other_classes(taxonomy.space.names, f"{artifact.manifest.name} {artifact.manifest.version}")
+    names = artifact.taxonomy.space.names
+    loaded, net = open_for(model, artifact, classes=classes, device=device_named(device))
     samples = Samples(build_index([artifact]), None)
     rows = rows_of(samples.index, split, images)
-    sums = empty_sums(by, len(loaded.classes))
-    for row in rows.tolist():
-        sample, sample_id = samples[row], str(samples.index.sample_id[row])
+    sums = empty_sums(by, len(names))
+    for sample in in_order(samples, rows):
+        sample_id = str(samples.index.sample_id[sample.row])
         image_chw, label_hw = sample.image_chw.numpy(), sample.label_hw.numpy()
         if by == "erase":
             found = erase_sums(net, image_chw, label_hw, sample.allowed_k, fill, sample_id, batch, bf16)
         else:
-            found = gradient_sums(net, sample.image_chw, sample.label_hw, len(loaded.classes))
+            found = gradient_sums(net, sample.image_chw, sample.label_hw, len(names))
         for name, array in found.items():
             sums[name][fold_of(sample_id, FOLDS)] += array
         advance(1, 0)
     settings: dict[str, str | int] = {"split": split, "images": len(rows)}
     if by == "erase":
         settings |= {"fill": fill, "over": over}
-    return Influences(
-        by, loaded.classes, sums, settings, {"checkpoint": loaded.file_digest, "data": artifact.digest}, over
-    )
+    return Influences(by, names, sums, settings, {"checkpoint": loaded.file_digest, "data": artifact.digest}, over)
 
 
 # --- By erasing -----------------------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ def answers_of(
     net: nn.Module, images_hwc: Sequence[Bytes], allowed_k: Tensor, batch: int, bf16: bool = False
 ) -> list[Bytes]:
     """(H, W) of class ids for each of some images of one size: the allowed class with the highest logit."""
-    device = next(net.parameters()).device
+    device = device_of(net)
     was_training = net.training
     net.eval()
     id_a = allowed_k.nonzero().flatten().to(device)
@@ -168,7 +172,7 @@ def answers_of(
 
 def gradient_sums(net: nn.Module, image_chw: Tensor, label_hw: Tensor, num_classes: int) -> dict[str, Floats]:
     """ "images" and "mass", (K, K) [j, c], of one image: the share of |gradient| that lies on j's pixels."""
-    device = next(net.parameters()).device
+    device = device_of(net)
     label_n = label_hw.flatten().long().to(device)
     present = [k for k in torch.unique(label_n).tolist() if k < num_classes]
     found = {name: array[0] for name, array in empty_sums("gradient", num_classes, 1).items()}
@@ -198,7 +202,7 @@ def cosines(net: Any, num_classes: int) -> Floats:
     weight = getattr(classifier, "weight", None)
     if not isinstance(classifier, nn.Module) or not isinstance(weight, Tensor) or len(weight) != num_classes:
         what = "the net's classifier has no row of weights for each class"
-        raise error("usage", "--by", what, "measure by erase or gradient")
+        raise error("usage", "--by", what, _OTHERWISE)
     rows_kd = class_weights(classifier).detach().double()
     rows_kd = rows_kd / rows_kd.norm(dim=1, keepdim=True).clamp(min=1e-300)
     return np.asarray((rows_kd @ rows_kd.T).cpu().numpy())

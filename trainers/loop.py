@@ -14,8 +14,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +24,17 @@ from torch import Tensor, nn
 
 from trainers import checkpoint as files
 from trainers import runfiles
-from trainers.bound import Data, bind, scored_rows
+from trainers.bound import bind, scored_rows
 from trainers.checkpoint import Checkpoint
 from trainers.data import Batch, Order, Samples, batches
-from trainers.distributed import Group, apart, joined, synced
+from trainers.distributed import apart, joined
 from trainers.evaluate import confusion_of, device_named, report
-from trainers.methods import Method, Step, Teaching, method_named
+from trainers.methods import Step, method_named
+from trainers.methods.method import VOID
+from trainers.ops.labels import count_labels
 from trainers.settings import FREE, Settings, settings_of
+from trainers.start import Job, Run, begin, learning_rate
+from trainers.switches import of_any_size, switched
 from trainers.trainee import Trainee
 from unify import storage
 from unify.errors import Problem, UnifyError, error
@@ -42,23 +44,6 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int, int], None]
 BEST = "best"  #: folder of the checkpoint with the highest score
-
-
-@dataclass
-class Run:
-    """What changes while a net is trained.
-
-    parts: what is trained besides the net (`Method.parts`). step: updates done. losses: of each of them. scores: what
-    `_score` found, each with its step. seconds: spent.
-    """
-
-    net: nn.Module
-    parts: nn.Module | None
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    scores: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 def train(
@@ -86,113 +71,48 @@ def train(
         What metrics.json holds: {"method", "model", "steps", "loss", "miou", "iou", ..., "settings", "data"}.
 
     Raises:
-        UnifyError: usage (2) for unknown names, and relations or weights that are missing or not taken; cannot-create
-            (73) if `out` holds another run; bad-config (78) for a continuation with other settings, and a loss that is
-            NaN; what reading versions and writing files raises.
+        UnifyError: usage (2) for unknown names, relations or weights that are missing or not taken, and what device
+            or torch cannot do; cannot-create (73) if `out` holds another run; bad-config (78) for a continuation with
+            other settings, and a loss that is NaN; what reading versions and writing files raises.
     """
     started = time.perf_counter()
     method = method_named(settings.method)
     data = bind(artifacts, settings, method, relations, weights)
     storage.make_dirs(out)
-    with joined(device_named(settings.device)) as group, storage.lock(out) if group.leads else nullcontext():
+    device = device_named(settings.device, "--set device")
+    with switched(settings), joined(device) as group, storage.lock(out) if group.leads else nullcontext():
+        job = Job(settings, method, data, group, out)
         there = _there(out, resume)
         group.meet()  # all have looked before the first one writes
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        torch.use_deterministic_algorithms(settings.deterministic)
-        run = begin(settings, method, len(data.index.classes), group)
+        run = begin(job)
         if there is not None:
-            _restore(run, there, settings, data, group)
+            _restore(run, there, job)
         advance(run.step, 0)
         before = run.seconds
         events = runfiles.events(out, run.step) if settings.tensorboard and group.leads else None
-        for step in steps(run, data, settings, method, group, out):
+        for step in steps(run, job):
             run.seconds = before + time.perf_counter() - started
-            _after(step, run, data, settings, method, group, out)
+            _after(step, run, job)
             if events is not None:
                 events.add_scalar("loss", run.losses[-1], step)
                 events.add_scalar("lr", learning_rate(settings, step - 1), step)
                 runfiles.add_score(events, step, run.scores)
             advance(1, 0)
-        metrics = _finish(run, data, settings, method, group, out)
+        metrics = _finish(run, job)
         if events is not None:
             runfiles.add_score(events, run.step, run.scores)
             events.close()
         return metrics
 
 
-# --- What a run begins with -------------------------------------------------------------------------------
-
-
-def begin(settings: Settings, method: Method, num_classes: int, group: Group) -> Run:
-    """A run before its first step. Nets of one seed are alike; what is random in training differs by process."""
-    torch.manual_seed(settings.seed)
-    net = build_net(settings, method, num_classes).to(group.device)
-    parts = None if method.parts is None else method.parts(net, settings).to(group.device)
-    if group.size > 1:
-        if settings.sync_bn:
-            net = synced(net, group.device)
-            parts = None if parts is None else synced(parts, group.device)
-        torch.manual_seed(settings.seed + group.rank)
-    return Run(net, parts, optimizer_of(net, parts, settings))
-
-
-def build_net(settings: Settings, method: Method, num_classes: int) -> nn.Module:
-    from trainers import models
-
-    if "+" in settings.model and not method.ensembles:
-        fix = "give it one, or train uncertainty (with --set weighting=none for plain cross-entropy)"
-        raise error("usage", "--model", f"{settings.method} trains one net, not {settings.model}", fix)
-    chosen: dict[str, Any] = dict(method.net)
-    if settings.classifier:
-        chosen["classifier"] = settings.classifier
-    if settings.output_stride:
-        chosen["output_stride"] = settings.output_stride
-    weights = "imagenet" if settings.pretrained else settings.begin_with or None
-    net = models.build(settings.model, num_classes, weights=weights, **chosen)
-    if settings.bn_momentum:
-        for name, module in net.named_modules():
-            if "backbone" in name.split(".") and isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = settings.bn_momentum
-    return net
-
-
-def optimizer_of(net: Any, parts: nn.Module | None, settings: Settings) -> torch.optim.Optimizer:
-    """Backbone and head are groups of their own, each with its factor on the learning rate; so are `parts`.
-
-    With the option `member_lr` of a method, those of each member of an ensemble are.
-    """
-    from trainers.ensemble import member_groups
-    from trainers.models import parameter_groups
-
-    lr, decay = settings.lr, settings.weight_decay
-    groups_of = partial(parameter_groups, lr=lr, weight_decay=decay, backbone_factor=settings.backbone_lr)
-    factors: tuple[float, ...] = getattr(settings.own, "member_factors", tuple)()
-    groups = member_groups(net, factors, groups_of) if factors else groups_of(net)
-    if parts is not None:
-        groups.append({"name": "parts", "params": list(parts.parameters()), "lr": lr, "factor": 1.0})
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr, momentum=settings.momentum, weight_decay=decay)
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr, weight_decay=decay)
-    return torch.optim.AdamW(groups, lr, weight_decay=decay)
-
-
-def learning_rate(settings: Settings, step: int) -> float:
-    """Of step 0, 1, ...: lr * (1 - step / steps)^power, at least min_lr; in the first `warmup` steps times
-    (step + 1) / warmup.
-    """
-    warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    return warm * max(settings.lr * math.pow(1 - step / settings.steps, settings.power), settings.min_lr)
-
-
 # --- Steps --------------------------------------------------------------------------------------------------
 
 
-def steps(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> Iterator[int]:
+def steps(run: Run, job: Job) -> Iterator[int]:
     """Does the steps that are left, and yields each one's number, from 1, when it is done."""
     from unify.draws.mixtures import draw_epoch
 
+    settings, data, group = job.settings, job.data, job.group
     order = Order(
         lambda number: draw_epoch(data.schedule, settings.seed, number),
         settings.batch,
@@ -202,8 +122,7 @@ def steps(run: Run, data: Data, settings: Settings, method: Method, group: Group
         world_size=group.size,
     )
     source = batches(data.samples, order, workers=settings.workers, pin_memory=group.device.type == "cuda")
-    teaching = data.teaching.to(group.device)
-    trainee = group.shared(Trainee(run.net, run.parts, method).train())
+    trainee = group.shared(Trainee(run.net, run.parts, job.method).train())
     while run.step < settings.steps:
         # Loaders take numbers from the global generator when they start: a run that goes on must not see that.
         with torch.random.fork_rng(devices=[]):
@@ -211,75 +130,84 @@ def steps(run: Run, data: Data, settings: Settings, method: Method, group: Group
         rate = learning_rate(settings, run.step)
         for parameters in run.optimizer.param_groups:
             parameters["lr"] = rate * parameters["factor"]
-        run.losses.append(_update(run, trainee, parts, teaching, settings, method, group, data, out))
+        run.losses.append(_update(run, trainee, parts, job))
         run.step += 1
         yield run.step
 
 
-def _update(
-    run: Run,
-    trainee: nn.Module,
-    parts: list[Batch],
-    teaching: Teaching,
-    settings: Settings,
-    method: Method,
-    group: Group,
-    data: Data,
-    out: Path,
-) -> float:
-    """One step of the optimizer on all parts together: their loss per labelled pixel, over all processes."""
-    num_classes = len(data.index.classes)
+def _update(run: Run, trainee: nn.Module, parts: list[Batch], job: Job) -> float:
+    """One step of the optimizer on all parts together: their loss per labelled pixel, over all processes.
+
+    What has to be known of the labels is asked on the CPU, and the loss is read last, so that a GPU is waited for
+    once.
+    """
+    settings, method, group, device = job.settings, job.method, job.group, job.group.device
+    num_classes, teaching = len(job.data.index.classes), job.data.teaching
     labels = [method.labels(part, num_classes, settings.own) for part in parts]
-    pixels = max(1.0, group.total(sum(int((part != 255).sum()) for part in labels)))
-    normalizer = torch.tensor(pixels / group.size, device=group.device)  # gradients are averaged, sums are meant
+    counts = [count_labels(labels_bhw, method.codes(num_classes, teaching), VOID) for labels_bhw in labels]
+    pixels = group.summed(sum(int(counts_bc.sum()) for counts_bc in counts))
+    normalizer = (pixels.clamp(min=1) / group.size).float()  # gradients are averaged, sums are meant
     run.optimizer.zero_grad(set_to_none=True)
-    total = 0.0
-    for part, labels_bhw in zip(parts, labels, strict=True):
-        step = Step(part.to(group.device), labels_bhw.to(group.device), teaching, normalizer, settings, run.step)
+    losses = []
+    for part, labels_bhw, counts_bc in zip(parts, labels, counts, strict=True):
+        batch = part.to(device, job.memory_format)
+        if device.type != "cpu":  # once more, there: what was made here would not be in pinned memory
+            labels_bhw = method.labels(batch, num_classes, settings.own)
+        step = Step(batch, labels_bhw, teaching, normalizer, settings, run.step, counts_bc)
         with nullcontext() if part is parts[-1] else apart(trainee):
             loss = trainee(step)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise _diverged(run, value, part, data, settings, out)
-            loss.backward()
-        total += value
-    run.optimizer.step()
-    return group.total(total) / group.size
+            run.scaler.scale(loss).backward()
+        losses.append(loss.detach())
+    values: list[float] = torch.stack(losses).tolist()
+    total = group.total(sum(values)) / group.size
+    if not math.isfinite(total):
+        bad = [part for part, value in zip(parts, values, strict=True) if not math.isfinite(value)]
+        raise _diverged(run, total, bad, job)
+    if settings.clip:
+        run.scaler.unscale_(run.optimizer)
+        nn.utils.clip_grad_norm_(trainee.parameters(), settings.clip)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    return total
 
 
-def _diverged(run: Run, value: float, part: Batch, data: Data, settings: Settings, out: Path) -> UnifyError:
+def _diverged(run: Run, value: float, parts: Sequence[Batch], job: Job) -> UnifyError:
+    """`parts`: those of this process that are to blame."""
+    settings = job.settings
     bad = [name for name, weight in run.net.named_parameters() if not weight.isfinite().all()]
     where = f"weights are too: {bad[0]}" if bad else "weights are not"
-    ids = [str(data.index.sample_id[row]) for row in part.row_b.tolist()[:2]]
-    more = ", ..." if len(part.row_b) > 2 else ""
-    what = f"the loss is {value} in step {run.step + 1} of {settings.steps} ({where}; images {', '.join(ids)}{more})"
-    fix = f"lower the learning rate ({settings.lr:g}), or --set warmup=N; checkpoints keep what was before"
-    return error("bad-config", out, what, fix)
+    ids = [str(job.data.index.sample_id[row]) for part in parts for row in part.row_b.tolist()]
+    images = f"; images {', '.join(ids[:2])}{', ...' if len(ids) > 2 else ''}" if ids else ""
+    what = f"the loss is {value} in step {run.step + 1} of {settings.steps} ({where}{images})"
+    fix = f"lower the learning rate ({settings.lr:g}), or --set warmup=N or clip=1; checkpoints keep what was before"
+    return error("bad-config", job.out, what, fix)
 
 
 # --- Every so often -----------------------------------------------------------------------------------------
 
 
-def _after(step: int, run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> None:
+def _after(step: int, run: Run, job: Job) -> None:
+    settings = job.settings
     last = step == settings.steps
     tenth = max(1, settings.steps // 10)
     if not last and step % (settings.evaluate_every or tenth) == 0:
-        _score(run, data, settings, method, group, settings.evaluate_images)
+        _score(run, job, settings.evaluate_images)
         if settings.keep_best and is_best(run.scores):
-            _save(run, data, settings, group, out / BEST)
+            _save(run, job, job.out / BEST)
     if not last and step % (settings.save_every or tenth) == 0:
-        _save(run, data, settings, group, out)
+        _save(run, job, job.out)
 
 
-def _score(
-    run: Run, data: Data, settings: Settings, method: Method, group: Group, images: int
-) -> dict[str, Any] | None:
+def _score(run: Run, job: Job, images: int) -> dict[str, Any] | None:
     """Adds the mIoU of the split that is held out to the run; nothing if there is no such split."""
+    settings, data, group = job.settings, job.data, job.group
     rows = scored_rows(data.scored, settings, images)
     if not len(rows):
         return None
     whole, mine = Samples(data.scored, settings.view()), rows[group.rank :: group.size]
-    counts = confusion_of(run.net, whole, mine, bf16=settings.precision == "bf16", activation=method.activation)
+    bf16, activation = settings.precision == "bf16", job.method.activation
+    with of_any_size():
+        counts = confusion_of(run.net, whole, mine, bf16=bf16, activation=activation)
     total: dict[str, NDArray[np.int64]] = {}
     for each in group.gathered(counts):
         for source, confusion in each.items():
@@ -296,15 +224,16 @@ def is_best(scores: Sequence[dict[str, Any]]) -> bool:
     return last["miou"] is not None and (not before or bool(alike)) and all(last["miou"] > miou for miou in alike)
 
 
-def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Group, out: Path) -> dict[str, Any]:
+def _finish(run: Run, job: Job) -> dict[str, Any]:
     """The last score, checkpoint and files. Of a run that was finished before: what it wrote."""
+    settings, out = job.settings, job.out
     done = runfiles.read_metrics(out)
     if done is not None and done["step"] == run.step == settings.steps:
         return done
-    found = _score(run, data, settings, method, group, 0)
+    found = _score(run, job, 0)
     if found and settings.keep_best and is_best(run.scores):
-        _save(run, data, settings, group, out / BEST)
-    loaded = _save(run, data, settings, group, out)
+        _save(run, job, out / BEST)
+    loaded = _save(run, job, out)
     metrics = {
         "method": settings.method,
         "model": settings.model,
@@ -319,20 +248,21 @@ def _finish(run: Run, data: Data, settings: Settings, method: Method, group: Gro
         "parameters": sum(p.numel() for p in run.net.parameters()),
         "settings": settings.to_json(),
         "data": list(loaded.data),
-        "relations": data.relations,
-        "maps": data.weights,
+        "relations": job.data.relations,
+        "maps": job.data.weights,
         "weights": files.digest_of(loaded.weights),
     }
-    if group.leads:
+    if job.group.leads:
         runfiles.write_metrics(out, metrics)
-    group.meet()
+    job.group.meet()
     return metrics
 
 
 # --- On disk ------------------------------------------------------------------------------------------------
 
 
-def _save(run: Run, data: Data, settings: Settings, group: Group, out: Path) -> Checkpoint:
+def _save(run: Run, job: Job, out: Path) -> Checkpoint:
+    settings, data, group = job.settings, job.data, job.group
     taxonomy = data.artifacts[0].taxonomy
     parts = {} if run.parts is None else run.parts.state_dict()
     files.refuse_not_finite({**run.net.state_dict(), **parts}, f"{out}, step {run.step}")
@@ -351,7 +281,8 @@ def _save(run: Run, data: Data, settings: Settings, group: Group, out: Path) -> 
             "maps": data.weights,
             "optimizer": run.optimizer.state_dict(),
             "parts": parts,
-            "random": group.gathered({"cpu": torch.get_rng_state(), **_cuda_state()}),
+            "scaler": run.scaler.state_dict(),
+            "random": group.gathered({"cpu": torch.get_rng_state(), **_cuda_state(group.device)}),
             "losses": torch.tensor(run.losses, dtype=torch.float64),
             "scores": run.scores,
             "seconds": run.seconds,
@@ -364,8 +295,8 @@ def _save(run: Run, data: Data, settings: Settings, group: Group, out: Path) -> 
     return saved
 
 
-def _cuda_state() -> dict[str, Tensor]:
-    return {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+def _cuda_state(device: torch.device) -> dict[str, Tensor]:
+    return {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
 
 
 def _there(out: Path, resume: bool) -> Checkpoint | None:
@@ -376,8 +307,9 @@ def _there(out: Path, resume: bool) -> Checkpoint | None:
     return files.load(out / files.PT)
 
 
-def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data, group: Group) -> None:
+def _restore(run: Run, there: Checkpoint, job: Job) -> None:
     """Raises `UnifyError` (bad-config) with everything in which the continuation differs from the run."""
+    settings, data, group = job.settings, job.data, job.group
     training, path = there.training, there.path
     there.refuse_other_classes(data.index.classes, "the data")
     try:
@@ -401,10 +333,11 @@ def _restore(run: Run, there: Checkpoint, settings: Settings, data: Data, group:
         if run.parts is not None:
             run.parts.load_state_dict(training["parts"])
         run.optimizer.load_state_dict(training["optimizer"])
+        run.scaler.load_state_dict(training.get("scaler", {}))  # runs from before it was saved have none
         random = training["random"][group.rank]
         torch.set_rng_state(random["cpu"])
-        if "cuda" in random and torch.cuda.is_available():
-            torch.cuda.set_rng_state(random["cuda"])
+        if "cuda" in random and group.device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], group.device)
         run.step, run.seconds = there.step, float(training["seconds"])
         run.losses, run.scores = training["losses"].tolist(), [dict(score) for score in training["scores"]]
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as e:

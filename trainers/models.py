@@ -19,6 +19,7 @@ from trainers.ops.cosine import CosineClassifier
 from trainers.ops.dropclass import DropConv, class_weights
 from trainers.pretrained import load_weights
 from unify.errors import Problem, UnifyError, error
+from unify.spaces import did_you_mean
 
 if TYPE_CHECKING:
     from trainers.ensemble import Ensemble
@@ -250,7 +251,8 @@ def build(
     problems = []
     net = MODELS.get(name)
     if net is None:
-        problems.append(Problem("usage", "", f"no model '{name}'", f"known: {', '.join(MODELS)}"))
+        what = f"no model '{name}'{did_you_mean(name, MODELS)}"
+        problems.append(Problem("usage", "", what, f"known: {', '.join(MODELS)}"))
     else:
         known = ", ".join(map(str, net.strides))
         if output_stride is not None and output_stride not in net.strides:

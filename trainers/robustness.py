@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers import metrics
-from trainers.checkpoint import load, net_of
+from trainers.checkpoint import Checkpoint
 from trainers.data import Samples
 from trainers.evaluate import device_named, rows_of
 from trainers.influence_sweep import answers_of
@@ -47,6 +47,7 @@ def robustness_of(
     most: int = MOST,
     device: str = "auto",
     bf16: bool = False,
+    classes: str | None = None,
     advance: Advance = lambda images, size: None,
 ) -> dict[str, Any]:
     """Scores of one or more checkpoints on a split of a version, and on erased sets of it.
@@ -54,6 +55,7 @@ def robustness_of(
     Args:
         unbiased: a set for each class, or a single one for all classes that it does not lack.
         names: of the checkpoints; by default that of their folder.
+        classes: of nets of other people among them (`trainers.foreign.open_net`).
         selecting: the checkpoint whose losses order the classes: the one that the sets were made for.
         advance: called with (1, 0) after each image that all nets have seen.
 
@@ -64,17 +66,15 @@ def robustness_of(
         classes stands under "".
 
     Raises:
-        UnifyError: what `checkpoint.load` and `sets_of` raise; bad-artifact (65) for a checkpoint of other classes;
-            usage (2) for a split that is not there, or sets without images that they should have.
+        UnifyError: what `trainers.foreign.open_for` and `sets_of` raise; usage (2) for a split that is not there, or
+            sets without images that they should have.
     """
     from unify.draws.index import build_index
 
     sets = sets_of([unbiased] if not isinstance(unbiased, Sequence) else unbiased, artifact)
-    loaded = [load(path) for path in checkpoints]
+    opened = opened_for(checkpoints, artifact, classes, device)
+    loaded, nets = [checkpoint for checkpoint, _ in opened], [net for _, net in opened]
     space = artifact.taxonomy.space
-    for checkpoint in loaded:
-        checkpoint.refuse_other_classes(space.names, f"{artifact.manifest.name} {artifact.manifest.version}")
-    nets = [net_of(checkpoint, device_named(device)) for checkpoint in loaded]
     samples = Samples(build_index([artifact]), None)
     rows = rows_of(samples.index, split)
     biased = np.stack([_counted(nets, samples, row, (), bf16, advance) for row in rows.tolist()])
@@ -108,6 +108,23 @@ def robustness_of(
         "images": len(rows),
     }
     return {"table": table_of(found).to_json(), **found}
+
+
+def opened_for(
+    checkpoints: Sequence[Path], artifact: Artifact, classes: str | None, device: str
+) -> list[tuple[Checkpoint, nn.Module]]:
+    """Each with its net. `classes` are those of nets of other people; usage (2) if there is none."""
+    from trainers.foreign import is_foreign, open_for
+
+    is_theirs = [is_foreign(path) for path in checkpoints]
+    if classes is not None and not any(is_theirs):
+        what = "is for nets of other people, and none of these is one (a folder of transformers, TorchScript, .pt2)"
+        raise error("usage", "--classes", what, "leave it out: checkpoints of unify know their classes")
+    place = device_named(device)
+    return [
+        open_for(path, artifact, classes=classes if theirs else None, device=place)
+        for path, theirs in zip(checkpoints, is_theirs, strict=True)
+    ]
 
 
 def table_of(found: Mapping[str, Any]) -> Table:
@@ -200,6 +217,7 @@ def cases_of(
     names: Sequence[str] = (),
     cases: int = 2,
     device: str = "auto",
+    classes: str | None = None,
 ) -> Any:
     """The picture of Figure B-2 (a Pillow image): outputs of each net on images as they are, and erased below.
 
@@ -209,7 +227,7 @@ def cases_of(
     from unify.draws.index import build_index
     from unify.report.cases import Case, Panel, draw_cases, largest_area
 
-    nets = [net_of(load(path), device_named(device)) for path in checkpoints]
+    nets = [net for _, net in opened_for(checkpoints, artifact, classes, device)]
     samples, without = (Samples(build_index([a]), None) for a in (artifact, one.artifact))
     place = {str(name): row for row, name in enumerate(without.index.sample_id)}
     space = artifact.taxonomy.space
@@ -240,5 +258,5 @@ def cases_of(
         shown = np.unique(np.stack([answer for pair in answers for answer in pair]))
         drawn.append(Case(str(samples.index.sample_id[row]), columns, tuple(shown.tolist())))
     heads = ["image", *(names or names_of(checkpoints))]
-    title = f"Without {', '.join(one.erased)}"
+    title = f"{one.target}: without {', '.join(one.erased)}" if one.target else f"Without {', '.join(one.erased)}"
     return draw_cases(drawn, title, heads, ["I", "I*"], space)

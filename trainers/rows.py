@@ -9,6 +9,7 @@ the file (another writer, compression) the row groups used last are kept in memo
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,8 @@ class _Open(NamedTuple):
 class Rows:
     """Encoded rows of Parquet files that do not change. Opens files in each process anew, when they are needed.
 
+    Threads may share it.
+
     `cache_bytes`: of row groups to keep where values cannot be read one by one; the last one used is always kept.
     `columns`: the bytes that make up a row.
     """
@@ -64,6 +67,7 @@ class Rows:
 
     def _begin(self) -> None:
         self.process = os.getpid()
+        self.lock = threading.Lock()
         self.files: OrderedDict[Path, _Open] = OrderedDict()
         self.spans: dict[tuple[Path, int], list[Spans] | None] = {}
         self.groups: OrderedDict[tuple[Path, int], list[Row]] = OrderedDict()
@@ -86,12 +90,14 @@ class Rows:
         if self.process != os.getpid():  # a forked worker shares no open file with its parent
             self._begin()
         try:
-            found = self._opened(file)
-            group = int(np.searchsorted(found.ends, row, side="right"))
-            place = row - (int(found.ends[group - 1]) if group else 0)
-            if (file, group) in self.spans and (spans := self.spans[file, group]) is not None:
-                return tuple(found.bytes.read(*column[place]) for column in spans)
-            return self._group(found, file, group)[place]
+            with self.lock:
+                found = self._opened(file)
+                group = int(np.searchsorted(found.ends, row, side="right"))
+                place = row - (int(found.ends[group - 1]) if group else 0)
+                spans = self.spans.get((file, group))
+                if spans is None:
+                    return self._group(found, file, group)[place]
+            return tuple(found.bytes.read(*column[place]) for column in spans)
         except (OSError, KeyError, IndexError, pa.ArrowException) as e:
             raise error("bad-artifact", file, f"cannot be read: {e}", "run `unify verify`, then build it again") from e
 

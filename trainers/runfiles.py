@@ -115,7 +115,7 @@ def _panel(
     lines: Sequence[tuple[Sequence[tuple[float, float]], tuple[int, int, int], bool]],
 ) -> None:
     """Lines of (step, value ≥ 0) points from `left` on, with dots or without. The axis reaches from 0 to the largest
-    value; of many values to where 97 % lie below, and higher ones are cut off.
+    value; of many values to where 97 % lie below, and lines leave the panel where they are higher.
     """
     x0, x1, y0, y1 = left + _MARGIN, left + _WIDTH // 2 - 20, 70, _HEIGHT - 44
     write(draw, (x0, 44), name, 13, FAINT)
@@ -129,14 +129,31 @@ def _panel(
     write(draw, (x0, y1 + 8), "0", 12, FAINT, "la")
     write(draw, (x1, y1 + 8), f"step {steps:,}", 12, FAINT, "ra")
     for points, colour, dots in lines:
-        place = [(x0 + step / steps * (x1 - x0), y1 - min(value, top) / top * (y1 - y0)) for step, value in points]
-        if len(place) > 1:
-            draw.line(place, fill=colour, width=2 if colour == _LINE else 1)
-        if dots or len(place) == 1:
-            for x, y in place:
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
+        for part in parts_below(points, top):
+            place = [(x0 + step / steps * (x1 - x0), y1 - value / top * (y1 - y0)) for step, value in part]
+            if len(place) > 1:
+                draw.line(place, fill=colour, width=2 if colour == _LINE else 1)
+            if dots or len(points) == 1:
+                for x, y in place:
+                    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
     if marked := [points[-1] for points, _, dots in lines if dots and points]:
         write(draw, (x1, 44), f"{marked[-1][1]:.3f}", 13, INK, "ra")
+
+
+def parts_below(points: Sequence[tuple[float, float]], top: float) -> list[list[tuple[float, float]]]:
+    """The parts of a line through (x, y) points that are not above `top`; they end where it crosses that."""
+    parts: list[list[tuple[float, float]]] = []
+    for i, (x, y) in enumerate(points):
+        x_before, y_before = points[i - 1] if i else (x, y)
+        crosses = (y > top) != (y_before > top)
+        crossing = [(x_before + (top - y_before) / (y - y_before) * (x - x_before), top)] if crosses else []
+        if y <= top and (crosses or not i):
+            parts.append([*crossing, (x, y)])
+        elif y <= top:
+            parts[-1].append((x, y))
+        elif crosses:
+            parts[-1] += crossing
+    return parts
 
 
 def _round_up(value: float) -> float:

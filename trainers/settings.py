@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.augment import Augment, stretched
-from unify.errors import Problem, UnifyError, error
+from unify.errors import Problem, UnifyError
+from unify.spaces import did_you_mean
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-PRECISIONS = ("float32", "bf16")
+PRECISIONS = ("float32", "bf16", "float16")
 HOLDOUT = "holdout"  #: as `evaluate_split`: the images held out of training
 
 
@@ -26,7 +27,12 @@ class Settings:
     begin_with: file of the weights to begin with, of the same net or its backbone; "" for none. pretrained: begin with
         ImageNet's, of the backbone. bn_momentum: of the backbone's BatchNorms; 0 leaves it as it is (0.1, mostly).
     auxiliary: weight of the loss of a second set of logits, of nets that have one (OCR).
-    precision: bf16 runs the net in bfloat16 where torch.autocast does; weights and losses stay float32.
+    precision: bf16 runs the net in bfloat16 where torch.autocast does; weights and losses stay float32. float16, for
+        GPUs without bfloat16, scales losses besides, and passes over updates whose gradients overflow; scores in
+        training are in float32 then.
+    clip: gradients of an update that are longer than this, all together, are brought to it; 0 leaves them as they are.
+    decay_all: let weight decay act on norms and biases too, on what has one axis.
+    channels_last: keep images and maps in that order of memory, in which GPUs (with bf16 or float16) convolve faster.
     scale_min ... blur: see `trainers.augment.Augment`. short_side: 0 leaves images as they are. stretch: no crops, but
         whole images, each side brought to that of a crop; scores in training are of images and labels so stretched.
     classifier: cosine or linear; "" is what the method has, else cosine. output_stride: of the backbone; 0: the usual.
@@ -57,9 +63,12 @@ class Settings:
     warmup: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    decay_all: bool = True
+    clip: float = 0.0
     auxiliary: float = 0.4
     accumulate: int = 1
     precision: str = "float32"
+    channels_last: bool = False
     scale_min: float = 0.5
     scale_max: float = 2.0
     short_side: int = 0
@@ -113,7 +122,7 @@ class Settings:
         faults += [f"{name} is {value:g}, not above 0" for name, value in positive.items() if not value > 0]
         faults += [
             f"{name} is {getattr(self, name):g}, not at least 0"
-            for name in ("power", "min_lr", "momentum", "weight_decay", "auxiliary", "cache")
+            for name in ("power", "min_lr", "momentum", "weight_decay", "clip", "auxiliary", "cache")
             if not getattr(self, name) >= 0
         ]
         if not 0 <= self.bn_momentum <= 1:
@@ -133,15 +142,15 @@ class Settings:
             self.augment()
         except UnifyError as e:
             problems += e.problems
-        if problems:
-            raise UnifyError(*problems)
         options = options_of(self.method)
         if self.own is None and options is not None:
             object.__setattr__(self, "own", options())
         stride = getattr(self.own, "label_stride", 1)
         if any(side % stride for side in self.crop_hw):
             what = f"crops of {self.crop_hw[0]} x {self.crop_hw[1]} are no multiples of label_stride ({stride})"
-            raise error("bad-config", "settings", what, "choose another crop, or label_stride")
+            problems.append(Problem("bad-config", "settings", what, "choose another crop, or label_stride"))
+        if problems:
+            raise UnifyError(*problems)
 
     def augment(self) -> Augment:
         return Augment(
@@ -187,27 +196,36 @@ def options_of(method: str) -> type[Any] | None:
 def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
     """Settings from names and values; text is read as what the setting is ("0.1", "true").
 
-    Raises `UnifyError` (bad-config) with every unknown name and unreadable value.
+    Raises `UnifyError` (bad-config) with every unknown name, unreadable value, and value that cannot be.
     """
     options = options_of(method)
     own = {f.name: f for f in dataclasses.fields(options)} if options else {}
     fields = {f.name: f for f in dataclasses.fields(Settings) if f.name not in ("method", "own")} | own
     values: dict[str, Any] = {}
-    problems = []
+    problems: list[Problem] = []
     for name, value in given.items():
         if name not in fields:
-            known = ", ".join(fields)
-            problems.append(Problem("bad-config", "--set", f"there is no setting '{name}'", f"known: {known}"))
+            what = f"there is no setting '{name}'{did_you_mean(name, fields)}"
+            problems.append(Problem("bad-config", "--set", what, f"known: {', '.join(fields)}"))
             continue
         try:
             values[name] = _read(value, type(fields[name].default))
         except ValueError:
             kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(fields[name].default)]
             problems.append(Problem("bad-config", "--set", f"{name}={value} is not {kind}", "correct it"))
+    chosen, found = None, None
+    try:
+        chosen = options(**{name: values.pop(name) for name in list(values) if name in own}) if options else None
+    except UnifyError as e:
+        problems += e.problems
+    try:
+        found = Settings(method, **values, own=chosen)
+    except UnifyError as e:
+        problems += e.problems
     if problems:
         raise UnifyError(*problems)
-    chosen = options(**{name: values.pop(name) for name in list(values) if name in own}) if options else None
-    return Settings(method, **values, own=chosen)
+    assert found is not None
+    return found
 
 
 def _read(value: Any, kind: type) -> Any:

@@ -2,7 +2,8 @@
 
 Whole images at their own size, in eval mode, one at a time, each decoded once. Of each image only sums are kept:
 per label, the cosines with all classes, and the softmax over each source's classes. Sums are float64 on whatever
-device the net is on.
+device the net is on. With a `stride` of n only every n-th pixel of every n-th row is looked at, the middle one of
+n x n: as training with `label_stride` does, and most of the time that a small net takes on a CPU.
 
 Scores are cosines in -1..1: logits over the scale of the cosine classifier. Nets without one have no cosines; there
 2 sigmoid(logit) - 1 is taken, which is in the same range and rises with the logit. Thresholds of the paper's rule
@@ -23,18 +24,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.checkpoint import Checkpoint
-from trainers.data import Samples, normalized
+from trainers.data import Samples, in_order, normalized
 from trainers.ensemble import Ensemble
 from trainers.evaluate import device_named, device_of, rows_of
 from trainers.metrics import VOID
+from trainers.models import Segmenter
 from trainers.ops.cosine import CosineClassifier
 from unify.errors import error
 from unify.relations.evidence import Evidence, fold_of
 
 if TYPE_CHECKING:
     from unify.artifact import Artifact
-    from unify.projection import Projection
-    from unify.spaces import LabelSpace
 
 Advance = Callable[[int, int], None]
 #: Pixels whose logits are in float64 at a time: on a CPU a few thousand, which stay in a core's cache.
@@ -51,46 +51,31 @@ def evidence_of(
     advance: Advance = lambda images, size: None,
     device: str = "auto",
     classes: str | None = None,
+    stride: int = 1,
 ) -> Evidence:
     """Evidence of the checkpoint at `model` over a split of a version, for all of its sources and classes.
 
     `made_from`: "checkpoint" (BLAKE3 of the file), "data" (the artifact's digest). `advance(1, 0)` after each image.
-    `classes`: of a net of other people (`trainers.foreign.open_net`).
+    `classes`: of a net of other people (`trainers.foreign.open_net`). `stride`: of the pixels, see the module's head.
 
     Raises:
-        UnifyError: what `open_net` raises; bad-artifact (65) for a checkpoint of our own of other classes; usage (2)
-            for a split that is not there, and for a net that knows no class of one of the sources.
+        UnifyError: what `trainers.foreign.open_for` raises; usage (2) for a split that is not there.
     """
-    from trainers.foreign import Projected, open_net
+    from trainers.foreign import open_for
 
-    space = artifact.taxonomy.space
-    opened = open_net(model, classes=classes, target=space, device=device_named(device))
-    net = opened.net
-    if not opened.is_foreign:
-        what = f"{artifact.manifest.name} {artifact.manifest.version}"
-        opened.checkpoint.refuse_other_classes(space.names, what)
-    elif opened.space.names != space.names:
-        net = Projected(net, _by_name(opened.space, artifact, model))
-    return sweep(opened.checkpoint, net, artifact, split=split, advance=advance)
-
-
-def _by_name(source: LabelSpace, artifact: Artifact, model: Path) -> Projection:
-    from unify.projection import by_name
-
-    taxonomy = artifact.taxonomy
-    said = by_name(source, taxonomy.space)
-    is_known = np.array([bool(members) for members in said.members.values()])
-    known = (taxonomy.null_mask & is_known).any(1)
-    strangers = [name for name, is_one in zip(taxonomy.sources, known, strict=True) if not is_one]
-    if strangers:
-        what = f"knows no class of {', '.join(strangers)} by its name"
-        raise error("usage", model, what, "name its classes as the version does: --classes names.txt")
-    return said
+    loaded, net = open_for(model, artifact, classes=classes, device=device_named(device))
+    return sweep(loaded, net, artifact, split=split, advance=advance, stride=stride)
 
 
 @torch.inference_mode()
 def sweep(
-    loaded: Checkpoint, net: nn.Module, artifact: Artifact, *, split: str, advance: Advance = lambda images, size: None
+    loaded: Checkpoint,
+    net: nn.Module,
+    artifact: Artifact,
+    *,
+    split: str,
+    advance: Advance = lambda images, size: None,
+    stride: int = 1,
 ) -> Evidence:
     """`evidence_of` for a net that is there already."""
     from unify.draws.index import build_index
@@ -101,19 +86,32 @@ def sweep(
     annotated_sk = torch.from_numpy(evidence.annotated).to(device)
     scale = cosine_scale(net)
     folds = len(evidence.pixels)
-    for row in rows_of(samples.index, split).tolist():
-        sample = samples[row]
+    for sample in in_order(samples, rows_of(samples.index, split)):
+        row = sample.row
         if len(odd := odd_codes(sample.label_hw, samples)):
             where = f"{samples.index.file_of(row)[0]}: {samples.index.sample_id[row]}"
             what = f"has labels of no class, such as {int(odd[0])}"
             raise error("unknown-id", where, what, "run `unify verify`, then build it again")
         source = samples.sources[sample.source]
         known_k = annotated_sk[evidence.sources.index(source)]
-        logits_khw = net(normalized(sample.image_chw[None].to(device)))[0].float()
-        sums = image_sums(logits_khw, sample.label_hw.to(device), known_k, annotated_sk, scale)
+        label_hw = sample.label_hw[stride // 2 :: stride, stride // 2 :: stride].to(device)
+        logits_khw = _logits(net, normalized(sample.image_chw[None].to(device)), stride)[0].float()
+        sums = image_sums(logits_khw, label_hw, known_k, annotated_sk, scale)
         evidence = evidence.add_sums(source, fold_of(str(samples.index.sample_id[row]), folds), *sums)
         advance(1, 0)
     return evidence
+
+
+def _logits(net: nn.Module, image_bchw: Tensor, stride: int) -> Tensor:
+    """Logits of the middle pixel of each stride x stride; our own nets give them without those in between."""
+    height, width = image_bchw.shape[2:]
+    is_whole = stride > 1 and not height % stride and not width % stride
+    logits: Tensor
+    if is_whole and isinstance(net, Segmenter) and net.look is None:
+        logits = net(image_bchw, size_hw=(height // stride, width // stride))
+    else:
+        logits = net(image_bchw)[..., stride // 2 :: stride, stride // 2 :: stride]
+    return logits
 
 
 def odd_codes(label_hw: Tensor, samples: Samples) -> Tensor:

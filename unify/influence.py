@@ -124,6 +124,15 @@ class Influences:
         found = {name: float(np.mean(list(others.values())[:most])) for name, others in self.ranked().items()}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
+    def never_found(self) -> tuple[str, ...]:
+        """Classes that are shown, and not one pixel of which is answered rightly: with no IoU to lose, their
+        influences are 0 and say nothing. Of `erase`; none otherwise.
+        """
+        if self.by != "erase":
+            return ()
+        shown, hit = (self.sums[name].sum((0, 1)) for name in ("images", "hit"))
+        return tuple(name for name, n, h in zip(self.classes, shown, hit, strict=True) if n and not h)
+
     @property
     def digest(self) -> str:
         """BLAKE3 (hex) of everything."""

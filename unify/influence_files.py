@@ -139,13 +139,17 @@ def graphml(influences: Influences) -> bytes:
 
 
 def markdown(influences: Influences, most: int = TOP) -> str:
-    """The classes by vulnerability; of erasing, in percentage points of IoU."""
+    """The classes by vulnerability; of erasing, in percentage points of IoU, "-" for those with nothing to lose."""
+    lost = influences.never_found()
     ranked, scale = influences.ranked(), 100 if influences.by == "erase" else 1
     digits = 1 if influences.by == "erase" else 3
     rows = [("class", "vulnerability", *(f"{i}." for i in range(1, most + 1))), ("---",) * (2 + most)]
     for name, value in influences.vulnerability(most).items():
         others = [f"{other} {scale * v:.{digits}f}" for other, v in list(ranked[name].items())[:most]]
-        rows.append((name, f"{scale * value:.{digits}f}", *others, *[""] * (most - len(others))))
+        if name in lost:
+            rows.append((name, "-", *[""] * most))
+        else:
+            rows.append((name, f"{scale * value:.{digits}f}", *others, *[""] * (most - len(others))))
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 
 
@@ -185,6 +189,7 @@ def _card(influences: Influences) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in influences.settings.items())
     made_from = "\n".join(f"- {what}: `{digest}`" for what, digest in sorted(influences.made_from.items()))
     unit = "percentage points of IoU" if influences.by == "erase" else "its own unit"
+    note = "\n\n-: no pixel of the class is answered rightly, so it has nothing to lose."
     way = f"{influences.by} ({settings})" if settings else influences.by
     return f"""---
 {head}---
@@ -197,7 +202,7 @@ DropClass (Chu, Kim and Han, NeurIPS 2021) selects classes by; its definition is
 
 ![The matrix](matrix.png)
 
-{markdown(influences)}
+{markdown(influences)}{note if influences.never_found() else ""}
 
 ```python
 import datasets

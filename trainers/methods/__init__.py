@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainers.methods import bce, ce, cpp, cr_bce, dropclass, nll_plus, null_bce, seethrough, uncertainty
 from trainers.methods.method import Method, Step, Teaching
 from unify.errors import error
+from unify.spaces import did_you_mean
 
 METHODS: dict[str, Method] = {
     "ce": ce.METHOD,
@@ -22,7 +23,8 @@ METHODS: dict[str, Method] = {
 def method_named(name: str) -> Method:
     """Raises `UnifyError` (usage), listing the known ones."""
     if name not in METHODS:
-        raise error("usage", "", f"there is no method '{name}'", f"known: {', '.join(METHODS)}")
+        what = f"there is no method '{name}'{did_you_mean(name, METHODS)}"
+        raise error("usage", "", what, f"known: {', '.join(METHODS)}")
     return METHODS[name]
 
 

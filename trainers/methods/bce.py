@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.data import Batch
-from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Step, of_logits
 from trainers.ops import bce
 
 
-def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
-    return bce.bce(logits_bkhw, labels_bhw, members=teaching.members, normalizer=normalizer)
+def loss(logits_bkhw: Tensor, step: Step) -> Tensor:
+    members = step.teaching.members
+    return bce.bce(logits_bkhw, step.labels_bhw, members=members, normalizer=step.normalizer, counts=step.counts_bc)
 
 
 METHOD = Method("binary cross-entropy over all classes", of_logits(loss), options=LogitsOptions)

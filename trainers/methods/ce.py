@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.data import Batch
-from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Step, of_logits
 from trainers.ops.softmax import cross_entropy
 
 
-def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
-    return cross_entropy(logits_bkhw, labels_bhw, normalizer=normalizer)
+def loss(logits_bkhw: Tensor, step: Step) -> Tensor:
+    return cross_entropy(logits_bkhw, step.labels_bhw, normalizer=step.normalizer, counts=step.counts_bc)
 
 
 METHOD = Method(

@@ -104,13 +104,15 @@ def aux_losses(of_heads: list[Tensor], strides: tuple[int, ...], step: Step, own
 def _main(logits_bkhw: Tensor, step: Step, own: Options) -> Tensor:
     allowed_bk = step.batch.allowed_bk if own.null_mask else None
     x_bkhw = _restricted(logits_bkhw, allowed_bk)
-    return nll_plus(x_bkhw, step.labels_bhw, members=step.teaching.members, normalizer=step.normalizer)
+    members = step.teaching.members
+    return nll_plus(x_bkhw, step.labels_bhw, members=members, normalizer=step.normalizer, counts=step.counts_bc)
 
 
 def _restricted(logits_bkhw: Tensor, allowed_bk: Tensor | None) -> Tensor:
     if allowed_bk is None:
         return logits_bkhw
-    return logits_bkhw.masked_fill(~allowed_bk[:, :, None, None], -torch.inf)
+    other_bk = ~allowed_bk.to(logits_bkhw.device, non_blocking=True)
+    return logits_bkhw.masked_fill(other_bk[:, :, None, None], -torch.inf)
 
 
 def _cropped(logits_bkhw: Tensor, cells: Tensor) -> Tensor:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.data import Batch
-from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Step, of_logits
 from trainers.ops import bce
 
 
-def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
-    assert teaching.targets is not None, "this method needs relations"
-    relations_bkk = teaching.targets[batch.source_b]
+def loss(logits_bkhw: Tensor, step: Step) -> Tensor:
+    assert step.teaching.targets is not None, "this method needs relations"
     return bce.class_relational_bce(
-        logits_bkhw, labels_bhw, batch.allowed_bk, relations_bkk, members=teaching.members, normalizer=normalizer
+        logits_bkhw,
+        step.labels_bhw,
+        step.batch.allowed_bk,
+        step.teaching.targets[step.batch.source_b],
+        members=step.teaching.members,
+        normalizer=step.normalizer,
+        counts=step.counts_bc,
     )
 
 

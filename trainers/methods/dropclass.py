@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from trainers.data import normalized
 from trainers.methods.method import VOID, Method, Step
 from trainers.ops.dropclass import class_weights
+from trainers.ops.dropclass_both import both_logits
 from trainers.ops.dropclass_loss import loss_without
 from trainers.ops.labels import count_labels
 from trainers.ops.softmax import cross_entropy
@@ -74,24 +75,31 @@ def loss(net: Any, parts: nn.Module | None, step: Step) -> Tensor:
     own: Options = step.settings.own
     images, labels_bhw = step.batch.image_bchw, step.labels_bhw
     rows_kd = class_weights(net.classifier)
-    count_labels(labels_bhw, len(rows_kd), VOID)  # for labels that are none
+    if step.counts_bc is None:
+        count_labels(labels_bhw, len(rows_kd), VOID)  # for labels that are none
     dropped = drawn(step, len(rows_kd))
     t = _between(own.weight_from, own.weight_to, step.progress)
     with step.autocast():
         features, guess = net._features(normalized(images))
-        first = net.classifier(features)
-        second = net.classifier(net.path(features, rows_kd, dropped))
+        if t == 0:  # by ce's own way, and so equal to the bit
+            first, second = net.classifier(features), net.classifier(net.path(features, rows_kd, dropped))
+        else:
+            first, second = both_logits(net.path, net.classifier, features, dropped)
 
     def allowed(logits: Tensor) -> Tensor:
-        return logits.masked_fill(~step.batch.allowed_bk[:, :, None, None], _NEVER) if own.null_mask else logits
+        if not own.null_mask:
+            return logits
+        other_bk = ~step.batch.allowed_bk.to(logits.device, non_blocking=True)
+        return logits.masked_fill(other_bk[:, :, None, None], _NEVER)
 
     def without(logits: Tensor, dropped: int | None, a: Tensor, b: Tensor) -> Tensor:
         height, width = (n + -n % net.multiple for n in labels_bhw.shape[1:])
         return loss_without(allowed(logits), labels_bhw, dropped, a, b, (height, width))
 
     def ce(logits: Tensor) -> Tensor:
-        if t == 0:  # by ce's own way, and so equal to the bit
-            return cross_entropy(net._enlarged(allowed(logits), images), labels_bhw, normalizer=step.normalizer)
+        if t == 0:  # as above
+            enlarged = net._enlarged(allowed(logits), images)
+            return cross_entropy(enlarged, labels_bhw, normalizer=step.normalizer, counts=step.counts_bc)
         return without(logits, None, *weights(labels_bhw, step.normalizer, None, 1.0, 0.0))
 
     total = (1 - t) * ce(first) + without(second, dropped, *weights(labels_bhw, step.normalizer, dropped, t, own.alpha))

@@ -20,7 +20,7 @@ VOID = 255
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """What holds for all batches of a run. S sources as in `Samples.sources`, K classes.
+    """What holds for all batches of a run, on the CPU. S sources as in `Samples.sources`, K classes.
 
     members: (sets, K) bool, the classes of each set code K, K + 1, ...; None without sets.
     targets: (S, K, K) bool: [s, c, j] where a pixel that s labels c is also j (equal or narrower); None without
@@ -35,19 +35,17 @@ class Teaching:
     possible: Tensor | None = None
     pixels: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> Teaching:
-        tensors = (self.members, self.targets, self.possible, self.pixels)
-        return Teaching(*(None if t is None else t.to(device) for t in tensors))
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One forward pass of an update. Tensors are on the net's device.
+    """One forward pass of an update. Images, labels and their weights are on the net's device, small tables on the
+    CPU: a loss that asks the GPU for a number waits until it has done all that it was told before.
 
     labels_bhw: uint8, as `Method.labels` gives them.
     normalizer: scalar that sums over pixels are divided by: the labelled pixels of the whole update, of all
         processes; divided by the number of processes, over which gradients are averaged.
     number: of the update, from 0. What every process has to draw alike comes from the seed and this number.
+    counts_bc: what `count_labels` found of the labels, on the CPU; None where nobody asked it: losses do so then.
     """
 
     batch: Batch
@@ -56,6 +54,7 @@ class Step:
     normalizer: Tensor
     settings: Settings
     number: int
+    counts_bc: Tensor | None = None
 
     @property
     def progress(self) -> float:
@@ -64,14 +63,16 @@ class Step:
 
     def autocast(self) -> torch.autocast:
         """For what a net computes; losses stay in float32."""
-        on = self.settings.precision == "bf16"
-        return torch.autocast(self.labels_bhw.device.type, torch.bfloat16, enabled=on)
+        dtype = AUTOCAST.get(self.settings.precision)
+        return torch.autocast(self.labels_bhw.device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
+#: `Settings.precision` -> what nets compute in; float32 stands for itself.
+AUTOCAST = {"bf16": torch.bfloat16, "float16": torch.float16}
 #: net, what is trained besides (`Method.parts`), the step -> scalar.
 Loss = Callable[[nn.Module, nn.Module | None, Step], Tensor]
-#: logits (B, K, H, W), labels (B, H, W), the batch they are of, what holds for all, and what to divide by -> scalar.
-LogitsLoss = Callable[[Tensor, Tensor, Batch, Teaching, Tensor], Tensor]
+#: logits (B, K, H, W), the step whose labels they are for -> scalar.
+LogitsLoss = Callable[[Tensor, Step], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class Method:
     options: type[Any] | None = None
     net: Mapping[str, Any] = field(default_factory=dict)
     parts: Callable[[nn.Module, Settings], nn.Module] | None = None
+
+    def codes(self, num_classes: int, teaching: Teaching) -> int:
+        """How many codes, from 0 on, `labels` may hold besides void."""
+        return num_classes + (len(teaching.members) if self.knows_sets and teaching.members is not None else 0)
 
     def labels(self, batch: Batch, num_classes: int, own: Any = None) -> Tensor:
         """(B, H, W) uint8: the labels of a batch as this method learns from them.
@@ -134,10 +139,9 @@ def of_logits(loss: LogitsLoss) -> Loss:
         size = {"size_hw": tuple(step.labels_bhw.shape[1:])} if step.settings.own.label_stride > 1 else {}
         with step.autocast():
             logits_bkhw, guess_bkhw = net(normalized(step.batch.image_bchw), auxiliary=True, **size)
-        total = loss(logits_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)
+        total = loss(logits_bkhw, step)
         if guess_bkhw is not None:
-            also = loss(guess_bkhw, step.labels_bhw, step.batch, step.teaching, step.normalizer)
-            total = total + step.settings.auxiliary * also
+            total = total + step.settings.auxiliary * loss(guess_bkhw, step)
         return total
 
     return of_net

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.data import Batch
-from trainers.methods.method import LogitsOptions, Method, Teaching, of_logits
+from trainers.methods.method import LogitsOptions, Method, Step, of_logits
 from trainers.ops.softmax import nll_plus
 
 
-def loss(logits_bkhw: Tensor, labels_bhw: Tensor, batch: Batch, teaching: Teaching, normalizer: Tensor) -> Tensor:
-    also_bkk = None if teaching.possible is None else teaching.possible[batch.source_b]
-    return nll_plus(logits_bkhw, labels_bhw, members=teaching.members, also=also_bkk, normalizer=normalizer)
+def loss(logits_bkhw: Tensor, step: Step) -> Tensor:
+    teaching = step.teaching
+    return nll_plus(
+        logits_bkhw,
+        step.labels_bhw,
+        members=teaching.members,
+        also=None if teaching.possible is None else teaching.possible[step.batch.source_b],
+        normalizer=step.normalizer,
+        counts=step.counts_bc,
+    )
 
 
 ABOUT = "log of the summed probability of what a label may be"

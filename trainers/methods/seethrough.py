@@ -110,7 +110,7 @@ def _of_coarse(views: Mapping[float, View], multiple: int, step: Step, own: Opti
 
 
 def _ce(logits_bkhw: Tensor, step: Step) -> Tensor:
-    return cross_entropy(logits_bkhw, step.labels_bhw, normalizer=step.normalizer)
+    return cross_entropy(logits_bkhw, step.labels_bhw, normalizer=step.normalizer, counts=step.counts_bc)
 
 
 METHOD = Method(

@@ -40,6 +40,7 @@ from trainers.data import normalized
 from trainers.ensemble import Ensemble
 from trainers.methods.method import VOID, Method, Step
 from trainers.ops.labels import count_labels
+from trainers.ops.order import cross_entropy_map, needs_order
 from trainers.ops.uncertainty import MAPS, mean_softmax, predictive_entropy, weights_of
 from unify.errors import Problem, UnifyError, error
 
@@ -85,11 +86,15 @@ def loss(net: nn.Module, parts: nn.Module | None, step: Step) -> Tensor:
     weight_bhw = pixel_weights([logits for logits, _ in answers], step, isinstance(net, Ensemble))
     total = torch.zeros((), device=images.device)
     for logits_bkhw, guess_bkhw in answers:
-        total = total + weighted_cross_entropy(logits_bkhw, step.labels_bhw, weight_bhw, _divisor(step))
+        total = total + _weighted(logits_bkhw, weight_bhw, step)
         if guess_bkhw is not None:
-            also = weighted_cross_entropy(guess_bkhw, step.labels_bhw, weight_bhw, _divisor(step))
+            also = _weighted(guess_bkhw, weight_bhw, step)
             total = total + step.settings.auxiliary * also
     return total
+
+
+def _weighted(logits_bkhw: Tensor, weight_bhw: Tensor | None, step: Step) -> Tensor:
+    return weighted_cross_entropy(logits_bkhw, step.labels_bhw, weight_bhw, _divisor(step), step.counts_bc)
 
 
 def _divisor(step: Step) -> Tensor | float:
@@ -99,14 +104,23 @@ def _divisor(step: Step) -> Tensor | float:
 
 
 def weighted_cross_entropy(
-    logits_bkhw: Tensor, labels_bhw: Tensor, weight_bhw: Tensor | None, divisor: Tensor | float
+    logits_bkhw: Tensor,
+    labels_bhw: Tensor,
+    weight_bhw: Tensor | None,
+    divisor: Tensor | float,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """The sum over pixels of weight * cross-entropy / divisor. Labels are (B, H, W) class ids and void, which counts 0.
 
-    Raises `UnifyError` (unknown-id) for any other label.
+    Raises `UnifyError` (unknown-id) for any other label, unless `counts` shows that they were looked at before.
     """
-    count_labels(labels_bhw, logits_bkhw.shape[1], VOID)
-    each_bhw = F.cross_entropy(logits_bkhw.float(), labels_bhw.long(), ignore_index=VOID, reduction="none")
+    if counts is None:
+        count_labels(labels_bhw, logits_bkhw.shape[1], VOID)
+    x_bkhw = logits_bkhw.float()
+    if needs_order(x_bkhw):
+        each_bhw = cross_entropy_map(x_bkhw, labels_bhw)
+    else:
+        each_bhw = F.cross_entropy(x_bkhw, labels_bhw.long(), ignore_index=VOID, reduction="none")
     return (each_bhw if weight_bhw is None else each_bhw * weight_bhw).sum() / divisor
 
 
@@ -130,7 +144,7 @@ def pixel_weights(logits: Sequence[Tensor], step: Step, online: bool) -> Tensor 
     if own.weighting in OF_CLASSES:
         assert step.teaching.pixels is not None, "the loop counts them"
         table = class_weights(step.teaching.pixels, own.weighting)
-        return F.pad(table, (0, 256 - len(table)))[labels_bhw.int()]
+        return F.pad(table, (0, 256 - len(table))).to(labels_bhw.device, non_blocking=True)[labels_bhw.int()]
     if not online:
         what = f"weighting={own.weighting} needs the answers of an ensemble"
         raise error("usage", "--model", what, "give --weights from `unify uncertainty`, or a model as a+b+c")

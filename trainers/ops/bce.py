@@ -41,6 +41,7 @@ def null_bce(
     void: int = VOID,
     members: Tensor | None = None,
     normalizer: Tensor | float | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Null BCE: BCE over the classes that an image's source annotates. The other channels get a gradient of exactly 0.
 
@@ -51,6 +52,8 @@ def null_bce(
         members: (S, K) bool, the classes of each set; see the head of this file.
         normalizer: what to divide the sum over pixels and channels by; the labelled pixels of this batch if None.
             To be given where the batch is a part: with accumulated gradients or several processes.
+        counts: what `count_labels` found of these labels, where it was asked before; then they are not looked at
+            again, for which a GPU would have to be waited for. Tables are best on the CPU, for the same reason.
 
     Returns:
         A scalar, float32 or float64: 0 with a zero gradient where no pixel is labelled. A second backward through it
@@ -60,7 +63,7 @@ def null_bce(
         UnifyError: unknown-id (65) for a label beyond the label space, or beyond that of the source; usage (2) for
             shapes that do not go together.
     """
-    return _loss(logits_bkhw, labels_bhw, allowed_bk, None, members, void, normalizer)
+    return _loss(logits_bkhw, labels_bhw, allowed_bk, None, members, void, normalizer, counts)
 
 
 def class_relational_bce(
@@ -72,6 +75,7 @@ def class_relational_bce(
     void: int = VOID,
     members: Tensor | None = None,
     normalizer: Tensor | float | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Class-relational BCE: target 1 for the label and the classes it relates to, 0 for the source's other classes.
 
@@ -79,7 +83,7 @@ def class_relational_bce(
     taken as True. A related class need not be one that the source annotates. The rest as in `null_bce`, which it
     equals without relations.
     """
-    return _loss(logits_bkhw, labels_bhw, allowed_bk, relations, members, void, normalizer)
+    return _loss(logits_bkhw, labels_bhw, allowed_bk, relations, members, void, normalizer, counts)
 
 
 def bce(
@@ -89,10 +93,11 @@ def bce(
     void: int = VOID,
     members: Tensor | None = None,
     normalizer: Tensor | float | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Plain BCE: all K channels are supervised in every image, whatever its source annotates."""
     everything_bk = torch.ones(logits_bkhw.shape[:2], dtype=torch.bool)
-    return _loss(logits_bkhw, labels_bhw, everything_bk, None, members, void, normalizer)
+    return _loss(logits_bkhw, labels_bhw, everything_bk, None, members, void, normalizer, counts)
 
 
 # --- From labels to targets ---------------------------------------------------------------------------------
@@ -152,6 +157,7 @@ def _loss(
     members_sk: Tensor | None,
     void: int,
     normalizer: Tensor | float | None,
+    counts_bc: Tensor | None,
 ) -> Tensor:
     if logits_bkhw.ndim != 4 or logits_bkhw.shape[:1] + logits_bkhw.shape[2:] != labels_bhw.shape:
         what = f"logits {tuple(logits_bkhw.shape)} and labels {tuple(labels_bhw.shape)} do not go together"
@@ -163,8 +169,8 @@ def _loss(
         relations = _table("relations", relations, whole, (batch, *whole))
     if members_sk is not None:
         members_sk = _table("members", members_sk, (len(members_sk), num_classes))
-    num_sets = 0 if members_sk is None else len(members_sk)
-    counts_bc = count_labels(labels_bhw, num_classes + num_sets, void)
+    if counts_bc is None:
+        counts_bc = count_labels(labels_bhw, num_classes + (0 if members_sk is None else len(members_sk)), void)
     refuse_foreign(counts_bc, allowed_bk, members_sk)
     lessons = _lessons(counts_bc, allowed_bk, relations, members_sk)
     divisor = counts_bc.sum().clamp(min=1) if normalizer is None else normalizer
@@ -227,8 +233,8 @@ def _one_image(
 ) -> Tensor:
     """The summed loss of an image, a float64 scalar; its gradient times `weight` goes to `grad_kn`."""
     device, precise, num_classes = logits_kn.device, weight.dtype, len(logits_kn)
-    plain, mixed, rest = (part.to(device) for part in (lesson.plain, lesson.mixed, lesson.rest))
-    active_mc, target_mc = (t.to(device, precise) for t in (lesson.active_mc, lesson.target_mc))
+    plain, mixed, rest = (part.to(device, non_blocking=True) for part in (lesson.plain, lesson.mixed, lesson.rest))
+    active_mc, target_mc = (t.to(device, precise, non_blocking=True) for t in (lesson.active_mc, lesson.target_mc))
     total = torch.zeros((), dtype=torch.float64, device=device)
     step = max(1, _BLOCK.get(device.type, _BLOCK_ELSEWHERE) // num_classes)
     for start in range(0, len(labels_n), step):

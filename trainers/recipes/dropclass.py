@@ -3,7 +3,8 @@
 Supplement, Section E and Table E-3. Weight decay and momentum are those of the configurations of HRNet's code that it
 refers to. The paper trains DropClass twice as long as its baselines; the rows that end in `-baseline-equal` are the
 control, a baseline of DropClass's length, which the paper lacks. HRNet's fixed weights of Cityscapes' classes (0.837
-to 1.153), which that code has in its cross-entropy, are left out.
+to 1.153), which that code has in its cross-entropy, are left out of all rows alike: the paper does not name them, and
+a mean divided by the weights of a part's pixels is not that of the update, which here is the sum of its parts.
 """
 
 from __future__ import annotations

@@ -36,8 +36,10 @@ its Table 1. Both go on where they were interrupted.
 On a CPU the runs of one seed end with the same bits, with any number of workers, as long as torch has the same number
 of threads; the command says so, or how many different results there were. On a GPU some operations add in any order:
 the paper found a standard deviation of 0.19 to 0.29 % mIoU among ten runs of one seed. `--set deterministic=true`
-has torch take operations without that, or refuse; cuBLAS also wants `CUBLAS_WORKSPACE_CONFIG=:4096:8`. On a CPU it
-costs {cost} (`python -m benchmarks.deterministic`). On a GPU it was not tried here.
+has torch take operations without that, and cuBLAS too (`CUBLAS_WORKSPACE_CONFIG`, unless you set it yourself). Of
+what torch refuses then on a GPU, cross-entropy of maps and pooling in bins are computed in another way; anything else
+ends the run with the operation's name. On a GPU it was not tried here. On a CPU it costs {cost}
+(`python -m benchmarks.deterministic`).
 """
 
 

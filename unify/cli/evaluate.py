@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unify.spaces import LabelSpace
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Score a net on a version.")
 @click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="PATH", help="The version: a folder, or a name below --root.")
 @click.option("--split", default="val", show_default=True, help="Which of its splits.")
@@ -122,8 +122,6 @@ def evaluate_command(
         raise click.UsageError("--pictures and --out go together.")
     if multi is not None and not pictures:
         raise click.UsageError("--multi goes with --pictures.")
-    if unbiased and classes is not None:
-        raise click.UsageError("--unbiased is for checkpoints of unify.")
     if unbiased and stretch:
         raise click.UsageError("--unbiased scores at the labels' own sizes: leave --stretch out.")
     artifact = locate(data, root)
@@ -160,7 +158,7 @@ def evaluate_command(
     if sets:
         with progress("unbiased", total * (1 + len(sets)), quiet=as_json) as advance:
             more["robustness"] = trainers("robustness").robustness_of(
-                [checkpoint], artifact, sets, split=split, device=device, bf16=bf16, advance=advance
+                [checkpoint], artifact, sets, split=split, classes=classes, device=device, bf16=bf16, advance=advance
             )
     if as_json:
         json_line({"path": str(checkpoint), **found, **more})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unify.influence import Influences
 
 
-@click.command("influence")
+@click.command("influence", short_help="Measure how much a net leans on each class.")
 @click.option(
     "--from-model", "model", required=True, metavar="CKPT", type=click.Path(path_type=Path), help="A checkpoint."
 )
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--images", type=click.IntRange(0), default=0, help="At most so many, spread over the split.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Variants of an image at once.")
+@click.option("--classes", metavar="FILE", help="Names of the classes of a net of other people: a file, or a space.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 @click.option("--bf16", is_flag=True, help="Run the net in bfloat16.")
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
@@ -47,6 +48,7 @@ def influence_command(
     over: str,
     images: int,
     batch: int,
+    classes: str | None,
     device: str,
     bf16: bool,
     root: str,
@@ -59,6 +61,9 @@ def influence_command(
     other class are filled in and count as void. It costs a forward pass for each image and one more for each
     class that the image shows; --images takes a part of the split. The way the paper (DropClass) measures
     influence is not published: this is our reconstruction.
+
+    CKPT may be of other people, as `unify evaluate` takes them: a folder that transformers saved, or a file of
+    TorchScript or torch.export with --classes. Their classes are matched by name.
 
     The version in --out holds influence.json for `unify erase --influence`, tables, sums, a heat map, a graph.
 
@@ -76,6 +81,8 @@ def influence_command(
         raise click.UsageError(
             "--by cosine looks at no --data." if by == "cosine" else f"--by {by} needs --data, the version to look at."
         )
+    if classes is not None and by == "cosine":
+        raise click.UsageError("--by cosine takes checkpoints of unify only, which know their classes: no --classes.")
     if fill not in FILLS:
         raise error("usage", "--fill", f"no fill '{fill}'{did_you_mean(fill, FILLS)}", f"known: {', '.join(FILLS)}")
     sweep = trainers("influence_sweep")
@@ -95,6 +102,7 @@ def influence_command(
             batch=batch,
             device=device,
             bf16=bf16,
+            classes=classes,
             advance=advance,
         )
     path, note = None, ""
@@ -119,6 +127,7 @@ def _plain(found: Influences) -> dict[str, Any]:
         "made_from": dict(found.made_from),
         "vulnerability": found.vulnerability(),
         "top": {name: list(others) for name, others in found.top().items()},
+        "never_found": list(found.never_found()),
         "influence": found.ranked(),
     }
 
@@ -136,8 +145,11 @@ def _print(found: Influences) -> None:
         span = f" ±{scale * sure:.{digits}f}" if np.isfinite(sure) else ""
         return f"{other} {scale * ranked[name][other]:.{digits}f}{span}"
 
+    lost = found.never_found()
     rows = [
         [name, f"{scale * value:.{digits}f}", *(told(name, other) for other in top[name]), *[""] * (3 - len(top[name]))]
+        if name not in lost
+        else [name, "-", *[""] * 3]
         for name, value in found.vulnerability().items()
     ]
     table(["class", "vulnerability", "1.", "2.", "3."], rows)
@@ -145,3 +157,5 @@ def _print(found: Influences) -> None:
     where = "" if seen is None else f", {counted(int(seen), 'image')} of {found.settings['split']}"
     unit = "; percentage points of IoU, ± a standard error" if found.by == "erase" else ""
     click.echo(f"\n{len(rows)} classes, by {found.by}{where}{unit}")
+    if lost:
+        click.echo(f"-: no pixel of it is answered rightly, so it has nothing to lose: {len(lost)} of them")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "markdown", "latex")
 
 
-@click.command("robustness")
+@click.command("robustness", short_help="Score nets with influential classes erased.")
 @click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="PATH", help="The version: a folder, or a name below --root.")
 @click.option(
@@ -40,6 +40,9 @@ FORMATS = ("text", "markdown", "latex")
     "--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Two cases, I over I*, as a PNG: the class that loses most, the images where the first CKPT does.",
 )  # fmt: skip
+@click.option(
+    "--classes", metavar="FILE", help="Names of the classes of nets of other people among them: a file, or a space."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 @click.option("--bf16", is_flag=True, help="Run the net in bfloat16.")
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
@@ -54,6 +57,7 @@ def robustness_command(
     names: tuple[str, ...],
     form: str,
     picture: Path | None,
+    classes: str | None,
     device: str,
     bf16: bool,
     root: str,
@@ -93,6 +97,7 @@ def robustness_command(
             most=most,
             device=device,
             bf16=bf16,
+            classes=classes,
             advance=advance,
         )
     if picture is not None:
@@ -100,7 +105,7 @@ def robustness_command(
         from unify.report.draw import encode
 
         first = _worst(found, sets_of(sets, artifact), selecting - 1)
-        drawn = module.cases_of(checkpoints, artifact, first, split=split, names=names, device=device)
+        drawn = module.cases_of(checkpoints, artifact, first, split=split, names=names, device=device, classes=classes)
         storage.make_dirs(picture.resolve().parent)
         storage.write_file(picture, encode(drawn, picture.suffix))
     if as_json:

@@ -101,11 +101,11 @@ def train_command(
     set by that, unless --set accumulate says otherwise. All other options and settings take the place of the recipe's.
 
     Settings for --set: optimizer (sgd, adam, adamw), lr, backbone_lr (a factor), power, warmup, min_lr, momentum,
-    weight_decay, auxiliary, accumulate, precision (float32, bf16), crop_width, scale_min, scale_max, short_side,
-    stretch, flip, rotation, photometric, blur, seed, workers, save_every, evaluate_every, evaluate_images,
-    evaluate_split, holdout, keep_best, device, deterministic, threads, pretrained, bn_momentum, sync_bn, classifier,
-    output_stride, tensorboard, cache (GiB for decoded images); and those of the method, such as label_stride: an
-    unknown one lists them.
+    weight_decay, decay_all, clip (of the gradient's length), auxiliary, accumulate, precision (float32, bf16, float16),
+    channels_last, crop_width, scale_min, scale_max, short_side, stretch, flip, rotation, photometric, blur, seed,
+    workers, save_every, evaluate_every, evaluate_images, evaluate_split, holdout, keep_best, device, deterministic,
+    threads, pretrained, bn_momentum, sync_bn, classifier, output_stride, tensorboard, cache (GiB for decoded images);
+    and those of the method, such as label_stride: an unknown one lists them.
 
     \b
     Example:
