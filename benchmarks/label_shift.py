@@ -1,6 +1,7 @@
 """The label-shift benchmark: are class relations found that are known to be true, and does training with them help?
 
     python -m benchmarks.label_shift --work DIR [--camvid DIR] [--parts b,streets,hard] [--seeds 0,1,2] [--gpu]
+    python -m benchmarks.label_shift --work DIR --parts streets-240 --methods ''             # twice as many images
     python -m benchmarks.label_shift --work DIR --camvid DIR --parts b@0.25 --methods ''    # a quarter of the steps
 
 Two worlds whose truth is known. "b" and "hard" are CamVid's training images, dealt to sources that name its classes
@@ -50,13 +51,14 @@ from unify.relations.score import LEAST, Shares, average_precision, found_by, ra
 
 RESULTS = Path(__file__).parent / "results" / "label_shift.json"
 STREETS = "streets"
+MORE_STREETS = "streets-240"
 UNSEEN = {"kitti": ("K", "cityscapes19"), "wilddash": ("W", "cityscapes19"), "camvid": ("V", "camvid11")}
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """steps: of the first and the second stage. own: whether the first stage has each method's own loss. images: of
-    Streets, per source; unseen: per look.
+    Streets, per source; unseen: per look. stride: of the pixels that evidence is from.
     """
 
     steps: tuple[int, int]
@@ -65,6 +67,7 @@ class Size:
     images: int = 0
     unseen: int = 0
     own: bool = False
+    stride: int = 1
 
 
 _TRAIN = {"mixture": "class-uniform", "photometric": 0.3, "evaluate_images": 8, "warmup": 100}
@@ -74,6 +77,7 @@ _LARGE = {"model": "hrnet-w18-small-v2", "pretrained": True, "batch": 16, "lr": 
 CPU: dict[str, Size] = {
     "deal": Size((2000, 300), {**_TRAIN, **_TINY, "crop": 160, "scale_min": 0.7, "scale_max": 1.6}),
     STREETS: Size((14000, 1000), {**_TRAIN, **_TINY, **_STREETS}, 0, 120, 8),
+    MORE_STREETS: Size((10000, 1000), {**_TRAIN, **_TINY, **_STREETS, "precision": "bf16"}, 0, 240, 8, stride=4),
 }
 GPU: dict[str, Size] = {
     "deal": Size((6000, 2000), {**_TRAIN, **_LARGE, "crop": 320, "scale_min": 0.7, "scale_max": 1.6}, 360, own=True),
@@ -131,7 +135,7 @@ def unify(*words: object) -> None:
 def data_of(bench: Bench, camvid: Path) -> tuple[Artifact, dict[str, Artifact], Path]:
     """The version to learn, those to be scored on, and truth.json."""
     out = bench.folder / "out"
-    if bench.world == STREETS:
+    if bench.world.startswith(STREETS):
         seen, other = bench.folder / "seen", bench.folder / "unseen"
         if not (out / "learn").exists():
             common = ("-j", "1", "--seed", bench.seed)
@@ -202,7 +206,7 @@ def scored(bench: Bench, name: str, checkpoint: Path, tests: Mapping[str, Artifa
 def evidence_for(bench: Bench, checkpoint: Path, data: Artifact) -> Evidence:
     path = bench.folder / f"{checkpoint.parent.name}.evidence.json"
     if not path.exists():
-        path.write_text(json.dumps(evidence_of(checkpoint, data).to_json()))
+        path.write_text(json.dumps(evidence_of(checkpoint, data, stride=bench.sized.stride).to_json()))
     return Evidence.from_json(json.loads(path.read_text()))
 
 
@@ -403,10 +407,12 @@ def main() -> None:
     benches: list[Bench] = []
     for part in args.parts.split(","):
         world, _, share = part.partition("@")
-        sized = sizes[STREETS if world == STREETS else "deal"]
+        if world not in DEALS and world not in sizes:
+            parser.error(f"there is no part {world}; known: {', '.join([*DEALS, *list(sizes)[1:]])}")
+        sized = sizes["deal" if world in DEALS else world]
         first, second = (max(1, round(steps * float(share or 1))) for steps in sized.steps)
         sized = dataclasses.replace(sized, steps=(first, second))
-        if world == STREETS or args.camvid:
+        if world not in DEALS or args.camvid:
             seeds = map(int, args.seeds.split(","))
             benches += [Bench(part, world, seed, args.work / f"{part}-{seed}", sized, results) for seed in seeds]
     save()

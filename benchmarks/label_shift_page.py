@@ -13,6 +13,7 @@ WORLDS = {
     "b": "CamVid, deal b",
     "hard": "CamVid, hard deal",
     "streets": "Streets C+I+B+M",
+    "streets-240": "Streets, 240 images a source",
 }
 RULES = {"calibrated": "ours", "paper": "the paper's", "faultless": "ours, from a faultless net"}
 SIMPLE = {"told": "P alone", "lift": "lift of P, names as a prior"}
