@@ -28,11 +28,9 @@ from trainers.ops.dropclass_both import both_logits  # noqa: E402
 from trainers.ops.dropclass_loss import loss_without  # noqa: E402
 from trainers.ops.dropclass_reference import drop_features, mean_features  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 B, K, D, H, W = 2, 5, 7, 6, 4
 
@@ -452,9 +450,7 @@ def test_every_weight_is_trained_once():
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=2, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=2)
 
 
 @pytest.mark.parametrize("classifier", ["", "cosine"])

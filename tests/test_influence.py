@@ -13,17 +13,15 @@ from trainers.data import Samples, normalized  # noqa: E402
 from trainers.evaluate import confusion_of, rows_of  # noqa: E402
 from trainers.influence_sweep import cosines, erase_sums, erased, gradient_sums, influence_of  # noqa: E402
 from unify.artifact import locate, open_artifact  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.commit import commit  # noqa: E402
 from unify.draws.index import build_index  # noqa: E402
 from unify.erase import Options, erasure  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
 from unify.influence import FOLDS, Influences, empty_sums, to_graph  # noqa: E402
 from unify.relations.evidence import fold_of  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 
 from . import nets, planted  # noqa: E402
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 ALL = torch.ones(len(planted.NAMES), dtype=torch.bool)
 
@@ -79,9 +77,7 @@ def test_without_a_plant_no_influence_exceeds_noise(seed):
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=3, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=3)
 
 
 @pytest.fixture

@@ -20,17 +20,15 @@ from trainers import evaluate, foreign, sweep, tensorfile  # noqa: E402
 from trainers.data import normalized  # noqa: E402
 from trainers.foreign import open_net  # noqa: E402
 from trainers.views import Views  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.cli import run  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
 from unify.relations.evidence import UNIT  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 from unify.spaces import load_space, space_names  # noqa: E402
 
 from . import nets  # noqa: E402
 from .test_trainers_checkpoint import Evil  # noqa: E402
 from .test_trainers_sweep import saved  # noqa: E402
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +39,7 @@ def tiny_nets(monkeypatch):
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=2, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=2)
 
 
 class Bare(nn.Module):

@@ -22,16 +22,14 @@ from trainers.methods import METHODS, Step  # noqa: E402
 from trainers.methods.method import LogitsOptions  # noqa: E402
 from trainers.ops import bce_reference  # noqa: E402
 from trainers.settings import Settings, settings_of  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.draws.mixtures import draw_epoch  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
 from unify.relations.evidence import Evidence  # noqa: E402
 from unify.relations.files import write_relations  # noqa: E402
 from unify.relations.rules import Edge, Relations, matrix_of  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 TINY = settings_of(
     "null-bce", {"model": "cosine", "steps": 6, "batch": 2, "crop": 32, "lr": 0.01, "save_every": 2, "seed": 3}
@@ -47,9 +45,7 @@ def tiny_nets(monkeypatch):
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=3, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=3)
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,12 @@ from trainers import checkpoint, sweep  # noqa: E402
 from trainers.checkpoint import Checkpoint  # noqa: E402
 from trainers.data import Samples, normalized  # noqa: E402
 from trainers.models import build as build_net  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.draws.index import build_index  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
 from unify.relations.evidence import UNIT, Evidence, fold_of, softmax_over  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +29,7 @@ def tiny_nets(monkeypatch):
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=2, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=2)
 
 
 def saved(artifact, folder, model="cosine", classes=None):

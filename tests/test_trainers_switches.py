@@ -18,12 +18,10 @@ from trainers import checkpoint, data, evaluate, loop, start, switches  # noqa: 
 from trainers.methods import METHODS  # noqa: E402
 from trainers.ops import labels, order  # noqa: E402
 from trainers.settings import settings_of  # noqa: E402
-from unify.build import build  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.sample import write_streets  # noqa: E402
 
 from . import nets  # noqa: E402
-from .worlds import plan_of  # noqa: E402
+from .worlds import tiny_streets  # noqa: E402
 
 GIVEN = {"model": "cosine", "steps": 3, "batch": 2, "crop": 32, "lr": 0.01, "evaluate_split": "none", "device": "cpu"}
 
@@ -36,9 +34,7 @@ def tiny_nets(monkeypatch):
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    write_streets(folder / "raw", ["C", "I"], images=3, seed=1, size=0.06)
-    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
+    return tiny_streets(tmp_path_factory.mktemp("streets"), images=3)
 
 
 def train(artifact, out, method="ce", **given):

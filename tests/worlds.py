@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unify.artifact import Artifact
+from unify.build import build
 from unify.plan import Plan, plan_build
 from unify.roots import resolve_roots
+from unify.sample import write_streets
 from unify.sources import SOURCES
 from unify.taxonomy import taxonomy_for
 
@@ -35,6 +38,12 @@ def plan_of(roots: Path, datasets: str, space: str | None = None, splits=("train
         {n: r.space for n, r in releases.items()}, {n: r.train_space for n, r in releases.items()}, space
     )
     return plan_build(found, taxonomy, splits, **options)
+
+
+def tiny_streets(folder: Path, images: int) -> Artifact:
+    """A version of generated streets, two sources, small images: what nets are trained on in tests."""
+    write_streets(folder / "raw", ["C", "I"], images=images, seed=1, size=0.06)
+    return build(plan_of(folder / "raw", "C,I"), folder / "out").artifact
 
 
 def tree_bytes(folder: Path) -> dict[str, bytes]:
