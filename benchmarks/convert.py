@@ -37,9 +37,9 @@ from unify.commit import commit
 from unify.convert import Relabel, conversion
 from unify.derive import Record, read_records
 from unify.features import arrow_schema
+from unify.parquet import ARROW_OPTIONS
 from unify.plan import plan_build
 from unify.roots import resolve_roots
-from unify.rows import PARQUET
 from unify.sample import write_streets
 from unify.sources import SOURCES
 from unify.taxonomy import taxonomy_for
@@ -102,7 +102,7 @@ def plain_way(parent: Artifact, out: Path) -> None:
     for path in (name for name in parent.manifest.files if name.startswith("data/")):
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetFile(parent.path / path) as file, pq.ParquetWriter(target, schema, **PARQUET) as writer:
+        with pq.ParquetFile(parent.path / path) as file, pq.ParquetWriter(target, schema, **ARROW_OPTIONS) as writer:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group)
                 labels, counts = [], []

@@ -29,8 +29,8 @@ from unify.artifact import open_artifact
 from unify.codecs import encode_label, read_label
 from unify.features import arrow_schema, columns
 from unify.manifest import FILE, File, Manifest
+from unify.parquet import ARROW_OPTIONS
 from unify.plan import Shard
-from unify.rows import PARQUET
 from unify.sample import write_streets
 from unify.stats import adjacency
 from unify.taxonomy import Taxonomy, taxonomy_for
@@ -81,7 +81,7 @@ def write_version(folder: Path, images: int) -> Path:
                 rows = min(ROWS_PER_FILE, count - i * ROWS_PER_FILE)
                 table = rows_of(taxonomy, source, rows, f"{split}-{i}", rng)
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(table, folder / path, row_group_size=ROWS_PER_GROUP, **PARQUET)
+                pq.write_table(table, folder / path, row_group_size=ROWS_PER_GROUP, **ARROW_OPTIONS)
                 files[path] = File(0, "")
     (folder / "taxonomy.json").write_text(json.dumps(taxonomy.to_json()))
     files["taxonomy.json"] = File(0, "")

@@ -26,7 +26,7 @@ from unify.build import build  # noqa: E402
 from unify.draws.index import build_index  # noqa: E402
 from unify.draws.samplers import draw  # noqa: E402
 from unify.errors import UnifyError  # noqa: E402
-from unify.rows import PARQUET  # noqa: E402
+from unify.parquet import ARROW_OPTIONS  # noqa: E402
 
 from .layouts import write_cityscapes, write_idd, write_mapillary  # noqa: E402
 from .worlds import plan_of  # noqa: E402
@@ -115,13 +115,13 @@ def several_groups(artifact, index, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("options", [PARQUET, {"compression": "snappy"}, PARQUET | {"compression": "zstd"}])
+@pytest.mark.parametrize("options", [ARROW_OPTIONS, {"compression": "snappy"}, ARROW_OPTIONS | {"compression": "zstd"}])
 def test_rows_are_found_in_their_groups(several_groups, options):
     file, expected = several_groups(**options)
     rows = Rows()
     numbers = np.random.default_rng(0).integers(0, len(expected), 30).tolist()
     assert [rows.read(file, n) for n in numbers] == [expected[n] for n in numbers]
-    plain = options is PARQUET
+    plain = options is ARROW_OPTIONS
     assert len(expected) > 3 and len(rows.spans) == -(-len(expected) // 2)
     assert all((spans is not None) == plain for spans in rows.spans.values()) and bool(rows.groups) != plain
 

@@ -26,7 +26,7 @@ from unify.imagefile import Data
 from unify.instances import COUNT
 from unify.manifest import File
 from unify.plan import ENCODING, FORMAT, SHARD_BYTES, Shard, digest_of
-from unify.rows import Cell, Group, Input, Receipt, Row, Sheet, Target, finished, room_for, row_groups, write_shard
+from unify.rows import Cell, Encoded, Input, Receipt, Row, Target, finished, write_shard
 from unify.sources import SOURCES, Source
 from unify.taxonomy import Taxonomy
 
@@ -235,22 +235,18 @@ def make_shard(task: Task) -> Receipt:
     _check(task)
     samples = {sample.sample_id: sample for sample in task.samples}
 
-    def add(record: Record, group: Group) -> None:
+    def encode(record: Record) -> Encoded:
         new, sample = task.row(task.target.source, record), samples[record.sample_id]
-        size = len(new.image)
-        group.room(size)[:] = new.image
-        sheet = Sheet(new.image_name, new.size_hw, new.label, new.optional)
         row = Row(sample.sample_id, sample.image, sample.label, new.pixel_count)
         if "instances" in task.target.options:
             count = new.optional[COUNT]
             row = dataclasses.replace(
                 row, instance=sample.instance, instance_count=None if count is None else tuple(count)
             )
-        group.add(size, sheet, row)
+        return Encoded(new.image, new.image_name, new.size_hw, new.label, new.optional, row)
 
     records = (record for record in read_records(task) if record.sample_id in samples)
-    room = room_for(sample.image.size for sample in task.samples)
-    return write_shard(task.target, row_groups(room, records, add), [])
+    return write_shard(task.target, map(encode, records), [])
 
 
 def _check(task: Task) -> None:

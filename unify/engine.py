@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import TypeVar
 
 from unify.errors import Problem, UnifyError
@@ -43,8 +44,15 @@ def processes(workers: int) -> Engine | None:
     if workers <= 1:
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOAD))
+    start_server()
     return Engine(lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker), 2 * workers)
+
+
+def start_server() -> None:
+    """Start the server that `processes` forks from, and do not wait: it imports while a build is being planned."""
+    with _undisturbed():
+        forkserver.set_forkserver_preload(list(_PRELOAD))
+        forkserver.ensure_running()
 
 
 def _start_worker() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from unify.plan import Plan
 from unify.shard import convert_first, tasks_of
 
@@ -24,9 +22,8 @@ def seconds_to_build(plan: Plan, workers: int) -> float:
     for task in tasks_of(plan, nowhere, nowhere):
         if task.shard.index:
             continue
-        buffer = np.empty(task.shard.samples[0].image_bytes, np.uint8)
-        convert_first(task, buffer)
+        convert_first(task)
         started = time.perf_counter()
-        convert_first(task, buffer)
+        convert_first(task)
         seconds += (time.perf_counter() - started) * shards[task.shard.source, task.shard.split]
     return (seconds + plan.input_bytes / _WRITE_BYTES_PER_S) / workers

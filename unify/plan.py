@@ -18,7 +18,7 @@ from unify.taxonomy import Taxonomy
 #: The on-disk format of a version. Readers refuse what is newer than they know.
 FORMAT = 1
 #: Part of the plan's digest: raise it when the same inputs give other bytes but the same pixels.
-ENCODING = 4
+ENCODING = 5
 #: Input bytes per shard. Small enough to spread and to redo, large enough for sequential reads;
 #: the plan never looks at the worker count, so neither do the bytes.
 SHARD_BYTES = 64 << 20

@@ -1,6 +1,6 @@
 """One shard of raw files in, one Parquet file and one receipt out. Runs in a worker; shares nothing with the others.
 
-Image bytes are read once, straight into the buffer of a row group. Labels are decoded, counted, mapped and
+An image is read once and passed on from there. Labels are decoded, counted, mapped and
 encoded in one pass (`codecs`).
 """
 
@@ -33,20 +33,7 @@ from unify.instances import (
     read_instances,
 )
 from unify.plan import Plan, Sample, Shard, under
-from unify.rows import (
-    Cell,
-    Group,
-    Input,
-    Receipt,
-    Row,
-    Sheet,
-    Target,
-    count_codes,
-    finished,
-    room_for,
-    row_groups,
-    write_shard,
-)
+from unify.rows import Cell, Encoded, Input, Receipt, Row, Target, count_codes, finished, write_shard
 from unify.sources import Release, decode_label, label_header
 from unify.spaces import LabelSpace
 
@@ -121,15 +108,30 @@ def make_shard(task: Task) -> Receipt:
     if receipt and not any(changed(task.root, file) for row in receipt.rows for file in row.files):
         return receipt
     problems: list[Problem] = []
+    return write_shard(task.target, _good_rows(task, problems), problems)
 
-    def add(sample: Sample, group: Group) -> None:
+
+def _good_rows(task: Task, problems: list[Problem]) -> Iterator[Encoded]:
+    """The samples without a fault; the faults of the others are added to `problems`. One buffer serves all images."""
+    buffer = _buffer(max((sample.image_bytes for sample in task.shard.samples), default=0))
+    for sample in task.shard.samples:
         try:
-            _add(task, sample, group)
+            encoded = _encode(task, sample, buffer[: sample.image_bytes])
         except UnifyError as e:
-            problems.extend(under(task.root, e.problems))
+            problems += under(task.root, e.problems)
+        else:
+            yield encoded
 
-    room = room_for(sample.image_bytes for sample in task.shard.samples)
-    return write_shard(task.target, row_groups(room, task.shard.samples, add), problems)
+
+_spare = bytearray()  # the buffer of this process's last shard: fresh memory costs page faults
+
+
+def _buffer(size: int) -> memoryview:
+    """At least `size` bytes, the same as the last time where these are enough."""
+    global _spare
+    if len(_spare) < size:
+        _spare = bytearray(size)
+    return memoryview(_spare)
 
 
 def changed(root: Path, file: Input) -> bool:
@@ -141,13 +143,12 @@ def changed(root: Path, file: Input) -> bool:
     return (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns)
 
 
-def _add(task: Task, sample: Sample, group: Group) -> None:
-    """Read, check and convert one sample; `group` grows only if all is well."""
+def _encode(task: Task, sample: Sample, view: memoryview) -> Encoded:
+    """Read, check and convert one sample; its image goes into `view`, which is as large."""
     faults: list[Problem] = []
     label_data = bytearray(sample.label_bytes)
     image = label = ids = image_header = instance = instances = None
     with _collect(faults, sample.image):
-        view = group.room(sample.image_bytes)
         image = read_input(task, sample.image, view)
         image_header = codecs.check_image(view, max_pixels=task.max_pixels)
         if image_header.orientation != 1:
@@ -180,8 +181,8 @@ def _add(task: Task, sample: Sample, group: Group) -> None:
     if "instances" in task.target.options:
         optional[COLUMN] = instances.png if instances else None
         optional[COUNT] = counts
-    sheet = Sheet(PurePosixPath(sample.image).name, ids.size_hw, ids.png, optional)
-    group.add(sample.image_bytes, sheet, Row(sample.sample_id, image, label, ids.pixel_count, instance, counts))
+    row = Row(sample.sample_id, image, label, ids.pixel_count, instance, counts)
+    return Encoded(view, PurePosixPath(sample.image).name, ids.size_hw, ids.png, optional, row)
 
 
 def _size_faults(
@@ -308,7 +309,8 @@ def _open(task: Task, path: str) -> int:
     return os.open(where, flags | os.O_NOFOLLOW)
 
 
-def convert_first(task: Task, buffer: NDArray[np.uint8]) -> None:
+def convert_first(task: Task) -> None:
     """Convert the shard's first sample and throw it away: what a time estimate is measured on."""
+    sample = task.shard.samples[0]
     with contextlib.suppress(UnifyError):
-        _add(task, task.shard.samples[0], Group(buffer))
+        _encode(task, sample, _buffer(sample.image_bytes)[: sample.image_bytes])

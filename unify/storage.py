@@ -73,7 +73,7 @@ class NewFile:
         self._fd = _do("create", temporary, os.open, temporary, flags, 0o644)
         self.closed = False
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         view = memoryview(data).cast("B")
         self._hash.update(view)
         self._size += len(view)

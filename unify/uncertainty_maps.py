@@ -41,8 +41,9 @@ from unify.commit import Result
 from unify.describe import input_digests, to_parquet
 from unify.errors import error
 from unify.manifest import FILE, File, Manifest, next_version
+from unify.parquet import ARROW_OPTIONS
 from unify.plan import digest_of
-from unify.rows import PARQUET, ROW_GROUP_BYTES
+from unify.rows import ROW_GROUP_BYTES
 
 FORMAT = 1  #: of these files
 FOLDER, CLASSES, SAMPLES = "maps/", "classes.parquet", "samples.parquet"
@@ -197,7 +198,7 @@ def _written(plan: Plan, rows: Iterable[MapRow], folder: Path, tree: Path, previ
 def _write_shard(plan: Plan, rows: Iterable[MapRow], path: Path, classes: Summary, ids: list[str]) -> File:
     schema, step = _schema(plan), nats_per_step(plan.parent.manifest.classes)
     with storage.new_file(path) as file:
-        with pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, **PARQUET) as writer:
+        with pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, **ARROW_OPTIONS) as writer:
             group: list[dict[str, Any]] = []
             size = 0
             for row in rows:

@@ -93,7 +93,7 @@ def build_command(
     from unify import cpp
     from unify.build import REJECTS, build
     from unify.codecs import MAX_PIXELS
-    from unify.engine import processes
+    from unify.engine import processes, start_server
     from unify.plan import plan_build
     from unify.roots import known_sources, resolve_roots
 
@@ -105,6 +105,8 @@ def build_command(
     found = resolve_roots(datasets, roots, config=config, environ=os.environ, sources=sources)
     releases = {name: sources[name].releases[d.release] for name, d in found.items()}
     taxonomy = _taxonomy(found, sources, space, mappings, variants)
+    if workers and workers > 1 and not dry_run:
+        start_server()
     plan = plan_build(
         found,
         taxonomy,

@@ -18,7 +18,7 @@ import yaml
 from unify import storage
 from unify.artifact import Artifact
 from unify.errors import error
-from unify.rows import PARQUET
+from unify.parquet import ARROW_OPTIONS
 
 FILE = "labels.json"
 FORMAT = 1  #: of it
@@ -70,7 +70,7 @@ def _without_images(shard: Path, target: Path) -> tuple[int, str]:
         metadata["info"]["features"].pop(COLUMN)
         new = pa.schema([schema.field(name) for name in kept], metadata={"huggingface": json.dumps(metadata)})
         with storage.new_file(target) as sink:
-            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), new, **PARQUET) as writer:
+            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), new, **ARROW_OPTIONS) as writer:
                 for number in range(file.num_row_groups):
                     table = file.read_row_group(number, columns=kept, use_threads=False)
                     writer.write_table(pa.Table.from_arrays(table.columns, schema=new), row_group_size=len(table))
