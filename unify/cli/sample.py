@@ -45,6 +45,12 @@ from unify.cli.show import duration, json_line, progress
     "as this (0..1) in training, and by chance elsewhere.",
 )
 @click.option(
+    "--alike",
+    is_flag=True,
+    help="All datasets show the same kinds of streets, regions and weather, and differ in camera, colours and labels "
+    "alone; otherwise each has its own.",
+)
+@click.option(
     "-j", "--workers", type=click.IntRange(1), help="Processes; by default all cores, or fewer for few images."
 )
 @click.option("--force", is_flag=True, help="Replace an earlier sample in the same folder.")
@@ -58,6 +64,7 @@ def sample(
     full_size: bool,
     layouts: tuple[str, ...],
     colocation: float | None,
+    alike: bool,
     workers: int | None,
     force: bool,
     as_json: bool,
@@ -74,6 +81,7 @@ def sample(
       unify sample streets --datasets C,I,B,M --images 8 --seed 0
       unify sample streets --datasets C,K,A,W --layout cityscapes=fine+coarse
       unify sample biased --datasets C --images 200 --scale 0.125 --colocation 1
+      unify sample labels-alone --datasets C,I,B,M --images 120 --alike
     """
     from unify.sample import write_streets
     from unify.sample.write import chosen_layouts, source_names, split_sizes
@@ -94,6 +102,7 @@ def sample(
             size=scale or ("full" if full_size else "small"),
             layouts=chosen,
             colocation=colocation,
+            alike=alike,
             workers=workers or min(os.cpu_count() or 1, max(1, total // 8)),
             force=force,
             progress=advance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unify.sample.camera import RGB
@@ -41,18 +42,26 @@ class Card:
 
 
 def deal(
-    source: str, split: str, count: int, seed: int, sizes: tuple[tuple[int, int], ...], *, kind: str | None = None
+    source: str,
+    split: str,
+    count: int,
+    seed: int,
+    sizes: tuple[tuple[int, int], ...],
+    *,
+    kind: str | None = None,
+    among: Sequence[str] = (),
 ) -> tuple[Card, ...]:
     """Deal `count` pictures so that kinds of street come by their weight and every feature comes round.
 
     Each picture gets the features that were dealt least so far, among those its street can have. All
-    streets are of one `kind` where that is given.
+    streets are of one `kind` where that is given. `among`: sources from whose streets, regions and weathers
+    it is dealt, in equal shares; those of `source` where there are none.
     """
-    look = LOOKS[source]
+    looks = [LOOKS[name] for name in among or (source,)]
     dice = Dice(seed, source, split, "deal")
-    kinds = _by_weight(look.kinds if kind is None else {kind: 1.0}, count, dice)
-    regions = _by_weight(look.regions, count, dice)
-    weathers = _by_weight(look.weather, count, dice)
+    kinds = _by_weight({kind: 1.0} if kind else _mixed([look.kinds for look in looks]), count, dice)
+    regions = _by_weight(_mixed([look.regions for look in looks]), count, dice)
+    weathers = _by_weight(_mixed([look.weather for look in looks]), count, dice)
     dealt: Counter[str] = Counter()
     cards = []
     for index in range(count):
@@ -69,6 +78,18 @@ def deal(
             Card(source, split, index, seed, kinds[index], regions[index], weather, dice.pick(sizes), tuple(hand))
         )
     return tuple(cards)
+
+
+def _mixed(weights: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Weights that give each of these an equal share; of a single one, its own."""
+    if len(weights) == 1:
+        return weights[0]
+    mixed: dict[str, float] = {}
+    for one in weights:
+        total = sum(one.values())
+        for name, weight in one.items():
+            mixed[name] = mixed.get(name, 0.0) + weight / total
+    return mixed
 
 
 def _by_weight(weights: dict[str, float], count: int, dice: Dice) -> list[str]:

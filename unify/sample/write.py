@@ -72,6 +72,7 @@ def write_streets(
     size: Size = "small",
     layouts: Mapping[str, str] | None = None,
     colocation: float | None = None,
+    alike: bool = False,
     workers: int = 1,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -86,6 +87,8 @@ def write_streets(
     or v2p0, voc trainaug or voc2012, nyu folders or mat.
     colocation: 0..1, plants pairs of classes that stand together in training and apart elsewhere, so strongly
     (`layout.colocation`); None for streets as they are.
+    alike: all datasets show the same kinds of streets, regions and weathers, each those of all of them in equal
+    shares, and differ in camera, colours and labels alone; otherwise each shows its own.
     force: replace an earlier, different sample. progress: called with (images, bytes) as they are done.
 
     truth.json is there from the beginning, with "unfinished" in it until all is written: the same call
@@ -105,6 +108,10 @@ def write_streets(
     if colocation is not None:
         _check_colocation(colocation, names)
         recipe["colocation"] = described(colocation)
+    if alike:
+        _check_streets("streets that are alike", names)
+        recipe["alike"] = True
+    among = names if alike else ()
     shapes.check_packages({name: chosen[name] for name in names})
     _clear_way(directory, recipe, force)
     _mark(directory, {**recipe, "unfinished": True})
@@ -112,7 +119,7 @@ def write_streets(
         _Job(card, chosen[name], directory / name)
         for name in names
         for split, count in split_sizes(name, images, chosen[name]).items()
-        for card in _deal(name, split, count, seed, _sizes(name, size), colocation)
+        for card in _deal(name, split, count, seed, _sizes(name, size), colocation, among)
     ]
     counts: dict[str, dict[str, Counter[int]]] = {name: {} for name in names}
     notes: dict[str, list[Any]] = {name: [] for name in names}
@@ -137,11 +144,18 @@ def split_sizes(source: str, images: int, layout: str | None = None) -> dict[str
 
 
 def _deal(
-    source: str, split: str, count: int, seed: int, sizes: tuple[tuple[int, int], ...], colocation: float | None
+    source: str,
+    split: str,
+    count: int,
+    seed: int,
+    sizes: tuple[tuple[int, int], ...],
+    colocation: float | None,
+    among: Sequence[str],
 ) -> tuple[Card, ...]:
     if source in shapes.SIZES:
         return shapes.deal(source, split, count, seed, sizes)
-    cards = tuple(dataclasses.replace(c, colocation=colocation) for c in deal(source, split, count, seed, sizes))
+    dealt = deal(source, split, count, seed, sizes, among=among)
+    cards = tuple(dataclasses.replace(card, colocation=colocation) for card in dealt)
     if source == "acdc":
         return tuple(dataclasses.replace(card, weather=CONDITIONS[split.partition("/")[0]]) for card in cards)
     return cards
@@ -149,14 +163,18 @@ def _deal(
 
 def _check_colocation(strength: float, names: Sequence[str]) -> None:
     """Raises `UnifyError` (usage)."""
-    problems = []
+    problems: list[Problem] = []
     if not 0 <= strength <= 1:
         problems.append(Problem("usage", "", f"a strength of co-location of {strength:g}, not 0..1", "correct it"))
-    if others := [name for name in names if name in shapes.SIZES]:
-        what = f"co-location where there are no streets ({', '.join(others)})"
-        problems.append(Problem("usage", "", what, "leave them out"))
+    attempt(problems, lambda: _check_streets("co-location", names))
     if problems:
         raise UnifyError(*problems)
+
+
+def _check_streets(what: str, names: Sequence[str]) -> None:
+    """Raises `UnifyError` (usage) where there are none."""
+    if others := [name for name in names if name in shapes.SIZES]:
+        raise error("usage", "", f"{what} where there are no streets ({', '.join(others)})", "leave them out")
 
 
 def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
@@ -208,7 +226,7 @@ def _clear_way(directory: Path, recipe: dict[str, Any], force: bool) -> None:
     earlier = _read_truth(directory / GENERATED_MARK)
     if earlier is None:
         raise error("cannot-create", directory, "is not empty", "choose an empty folder")
-    if all(earlier.get(key) == recipe.get(key) for key in (*recipe, "colocation")):
+    if all(earlier.get(key) == recipe.get(key) for key in (*recipe, "colocation", "alike")):
         return
     if not force:
         what = "holds another sample" + (", which was interrupted" if "unfinished" in earlier else "")
