@@ -2,11 +2,15 @@
 
     python -m benchmarks.label_shift --work DIR [--camvid DIR] [--parts b,streets,hard] [--seeds 0,1,2] [--gpu]
     python -m benchmarks.label_shift --work DIR --parts streets-240 --methods ''             # twice as many images
+    python -m benchmarks.label_shift --work DIR --parts streets-alike --methods ''    # label shift, no content shift
     python -m benchmarks.label_shift --work DIR --camvid DIR --parts b@0.25 --methods ''    # a quarter of the steps
 
 Two worlds whose truth is known. "b" and "hard" are CamVid's training images, dealt to sources that name its classes
 differently (`benchmarks.deals`), and scored on its validation images in the 11 classes. "streets" is the made-up
 C+I+B+M (`unify sample`), scored on streets with the looks of KITTI, WildDash and CamVid.
+
+Relations are from two kinds of evidence: one sweep of the net, and a classifier fitted anew on its features
+(`trainers.refit`; "refitted").
 
 A method is two stages with equal numbers of steps for all, the second from the first one's weights with a fresh
 schedule. With --gpu the first stage has the method's own loss: class-relational BCE takes Null BCE's, and its control
@@ -36,8 +40,9 @@ import numpy as np
 import torch
 
 from benchmarks.deals import DEALS, JUDGE, write_deal
+from benchmarks.label_shift_ideal import faultless, of_what_is_shown
 from benchmarks.label_shift_page import WHY, summary, write_page
-from trainers import loop
+from trainers import loop, refit
 from trainers.evaluate import evaluate
 from trainers.settings import settings_of
 from trainers.sweep import evidence_of
@@ -52,6 +57,7 @@ from unify.relations.score import LEAST, Shares, average_precision, found_by, ra
 RESULTS = Path(__file__).parent / "results" / "label_shift.json"
 STREETS = "streets"
 MORE_STREETS = "streets-240"
+ALIKE = "streets-alike"  #: every source shows the same kinds of streets
 UNSEEN = {"kitti": ("K", "cityscapes19"), "wilddash": ("W", "cityscapes19"), "camvid": ("V", "camvid11")}
 
 
@@ -78,6 +84,7 @@ CPU: dict[str, Size] = {
     "deal": Size((2000, 300), {**_TRAIN, **_TINY, "crop": 160, "scale_min": 0.7, "scale_max": 1.6}),
     STREETS: Size((14000, 1000), {**_TRAIN, **_TINY, **_STREETS}, 0, 120, 8),
     MORE_STREETS: Size((10000, 1000), {**_TRAIN, **_TINY, **_STREETS, "precision": "bf16"}, 0, 240, 8, stride=4),
+    ALIKE: Size((12000, 1000), {**_TRAIN, **_TINY, **_STREETS, "precision": "bf16"}, 0, 120, 8, stride=4),
 }
 GPU: dict[str, Size] = {
     "deal": Size((6000, 2000), {**_TRAIN, **_LARGE, "crop": 320, "scale_min": 0.7, "scale_max": 1.6}, 360, own=True),
@@ -139,7 +146,8 @@ def data_of(bench: Bench, camvid: Path) -> tuple[Artifact, dict[str, Artifact], 
         seen, other = bench.folder / "seen", bench.folder / "unseen"
         if not (out / "learn").exists():
             common = ("-j", "1", "--seed", bench.seed)
-            unify("sample", seen, "--datasets", "C,I,B,M", "--images", bench.sized.images, *common)
+            alike = ["--alike"] if bench.world == ALIKE else []
+            unify("sample", seen, "--datasets", "C,I,B,M", "--images", bench.sized.images, *alike, *common)
             unify("sample", other, "--datasets", "K,W,V", "--images", bench.sized.unseen, *common)
             for name, (letter, space) in UNSEEN.items():
                 unify("build", "--datasets", letter, "--root", other, "--space", space, "--name", name, "-o", out,
@@ -210,20 +218,40 @@ def evidence_for(bench: Bench, checkpoint: Path, data: Artifact) -> Evidence:
     return Evidence.from_json(json.loads(path.read_text()))
 
 
-def judged(bench: Bench, name: str, evidence: Evidence, data: Artifact, truth: Path) -> None:
+def refitted_for(bench: Bench, checkpoint: Path, data: Artifact) -> Evidence:
+    """Evidence of a classifier that is fitted anew on the net's features."""
+    path = bench.folder / f"{checkpoint.parent.name}.refit.json"
+
+    def make() -> dict[str, Any]:
+        before, is_new = time.process_time(), not path.exists()
+        if is_new:
+            path.write_text(json.dumps(refit.evidence_of(checkpoint, data, is_half=True).to_json()))
+        return {"cpu_minutes": round((time.process_time() - before) / 60, 2) if is_new else None}
+
+    bench.once(f"refit {checkpoint.parent.name}", make)
+    return Evidence.from_json(json.loads(path.read_text()))
+
+
+def judged(bench: Bench, name: str, evidence: Evidence, refitted: Evidence, data: Artifact, truth: Path) -> None:
     """Both rules against the truth; made anew each time, as it takes a second and follows from the evidence."""
     found: dict[str, Any] = {}
-    for relations in (paper(evidence), calibrated(evidence)):
+    every = {"refitted": calibrated(refitted), "paper": paper(evidence), "calibrated": calibrated(evidence)}
+    for rule, relations in every.items():
         relations = dataclasses.replace(relations, taxonomy=data.taxonomy)
         shares = read_truth(truth, relations)
         result = score(relations, shares).all.to_json()
-        found[relations.rule] = {**result, "settings": dict(relations.settings), "by_name": by_name(relations, shares)}
+        found[rule] = {**result, "settings": dict(relations.settings), "by_name": by_name(relations, shares)}
+        if rule != "paper":
+            found[rule]["why_missed"] = why_missed(relations, shares, result["missed"])
     for simple, ranked in simple_scores(relations).items():
         precision = score(ranked, shares).all.average_precision
         found[simple] = {"average_precision": precision, "by_name": by_name(ranked, shares)["average_precision"]}
-    found["calibrated"]["why_missed"] = why_missed(relations, shares, found["calibrated"]["missed"])
-    ideal = dataclasses.replace(calibrated(faultless(evidence, shares)), taxonomy=data.taxonomy)
-    found["faultless"] = {**score(ideal, shares).all.to_json(), "by_name": by_name(ideal, shares)}
+    ideal = {"faultless": faultless(evidence, shares)}
+    if bench.world.startswith(STREETS):
+        ideal["shown"] = of_what_is_shown(evidence, data.taxonomy, json.loads(truth.read_text()))
+    for which, best in ideal.items():
+        relations = dataclasses.replace(calibrated(best), taxonomy=data.taxonomy)
+        found[which] = {**score(relations, shares).all.to_json(), "by_name": by_name(relations, shares)}
     bench.mine[f"relations {name}"] = found
 
 
@@ -243,20 +271,6 @@ def why_missed(relations: Relations, shares: Shares, missed: Sequence[Sequence[s
         low = "taken for broader" if best >= THRESHOLD else "scored low"
         count["not shown" if back < 0.02 else "not learnt" if own < 0.1 else low] += 1
     return count
-
-
-def faultless(evidence: Evidence, shares: Shares) -> Evidence:
-    """Evidence of the same pixels from a net that answers as each source's annotators would, and likes a class as
-    well as any other that is true: what the rule could reach at best."""
-    classes = len(evidence.classes)
-    answers = np.zeros((*evidence.scores.shape[:3], len(evidence.sources), classes))
-    for s, source in enumerate(evidence.sources):
-        for o, other in enumerate(evidence.sources):
-            share = np.eye(classes) if s == o else np.nan_to_num(shares[source, other])
-            share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
-            answers[:, s, :, o] = evidence.pixels[:, s, :, None] * share
-    answers = np.rint(answers * UNIT).astype(np.int64)
-    return dataclasses.replace(evidence, answers=answers, scores=np.zeros_like(evidence.scores))
 
 
 def simple_scores(relations: Relations) -> dict[str, Relations]:
@@ -351,7 +365,7 @@ def learn(bench: Bench, camvid: Path) -> None:
     """A Null BCE net, and what both rules make of it."""
     data, _, truth = data_of(bench, camvid)
     net = trained(bench, data, "null-bce", "null-bce", 0, None)
-    judged(bench, "null-bce", evidence_for(bench, net, data), data, truth)
+    judged(bench, "null-bce", evidence_for(bench, net, data), refitted_for(bench, net, data), data, truth)
 
 
 def compare(bench: Bench, camvid: Path, methods: Sequence[str], save: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from unify.describe import to_parquet
 from unify.errors import UnifyError
-from unify.relations.evidence import UNIT, Evidence, fold_of, softmax_over
+from unify.relations.evidence import UNIT, Evidence, Void, fold_of, softmax_over
 
 CLASSES, SOURCES = ("road", "ground", "car", "tree"), ("fine", "coarse")
 ANNOTATED = np.array([[1, 0, 1, 1], [0, 1, 1, 0]], bool)
@@ -181,8 +181,57 @@ def test_files_that_are_no_evidence():
         with pytest.raises(UnifyError) as e:
             Evidence.from_json(data)
         assert [p.kind for p in e.value.problems] == ["bad-artifact"]
-    with pytest.raises(UnifyError, match="its format is 2") as e:
-        Evidence.from_json({**good, "format": 2})
+    with pytest.raises(UnifyError, match="its format is 3") as e:
+        Evidence.from_json({**good, "format": 3})
     assert e.value.exit_code == 78
     with pytest.raises(UnifyError, match="says nothing of classes"):
         Evidence.from_table(pa.table({"fold": [1]}))
+
+
+def with_void(evidence: Evidence, seed: int = 0) -> Evidence:
+    """Some void for each fold and source, with answers that leave void a share."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(1, 50, evidence.pixels.shape[:2])
+    answers = rng.dirichlet([1, 1, 1, 1, 2], (*pixels.shape, 2))[..., :4] * ANNOTATED
+    return dataclasses.replace(
+        evidence, void=Void(pixels, np.rint(answers * pixels[..., None, None] * UNIT).astype(np.int64))
+    )
+
+
+def test_void_is_written_and_read_and_what_has_none_stays_what_it_was():
+    plain = swept(images(8))
+    evidence = with_void(plain)
+    for again in (Evidence.from_json(json.loads(state(evidence))), Evidence.from_table(evidence.to_table())):
+        assert state(again) == state(evidence) and again.digest == evidence.digest != plain.digest
+        assert np.array_equal(again.void.pixels, evidence.void.pixels)
+        assert np.array_equal(again.void.answers, evidence.void.answers)
+    assert plain.to_json()["format"] == 1 and "with_void" not in plain.to_json() and evidence.to_json()["format"] == 2
+    assert Evidence.from_json(plain.to_json()).void is None
+    both = evidence.merge(with_void(swept(images(4, 9)), 1))
+    assert both.void.pixels.sum() == evidence.void.pixels.sum() + with_void(plain, 1).void.pixels.sum()
+    with pytest.raises(UnifyError, match="different void"):
+        evidence.merge(plain)
+    kept = np.arange(8) % 2 == 0
+    half = evidence.of_folds(kept)
+    for name in ("pixels", "images", "scores", "answers"):
+        assert np.array_equal(getattr(half, name), getattr(evidence, name)[kept])
+    assert np.array_equal(half.void.pixels, evidence.void.pixels[kept]) and len(half.void.answers) == 4
+    with pytest.raises(UnifyError, match="void without answers"):
+        dataclasses.replace(evidence, answers=None)
+    with pytest.raises(UnifyError, match="void's pixels is"):
+        dataclasses.replace(evidence, void=Void(evidence.void.pixels[:1], evidence.void.answers))
+
+
+def test_totals_with_void_are_those_of_loops():
+    evidence = with_void(swept(images(8)))
+    pixels, answers = evidence.totals_with_void()
+    for s in range(2):
+        for c in range(5):
+            own = evidence.void.pixels[:, s] if c == 4 else evidence.pixels[:, s, c]
+            assert pixels[s, c] == sum(own.tolist())
+            for o in range(2):
+                cells = evidence.void.answers[:, s, o] if c == 4 else evidence.answers[:, s, c, o]
+                told = [sum(cells[:, k].tolist()) for k in range(4)]
+                assert answers[s, c, o].tolist() == [*told, max(0, int(pixels[s, c]) * UNIT - sum(told))]
+    plain = dataclasses.replace(evidence, void=None)
+    assert np.array_equal(plain.totals_with_void()[1], plain.total("answers"))

@@ -258,6 +258,7 @@ def test_mistakes_get_one_clear_line(tmp_path, capfd, monkeypatch):
         (["--from-stats", stats, "--from-model", "x.pt"], 2, "Give just one"),
         (["--from-model", "x.pt"], 2, "--from-model and --data go together"),
         (["--from-stats", stats, "--data", "x"], 2, "--from-model and --data go together"),
+        (["--from-stats", stats, "--refit"], 2, "--refit goes with --from-model"),
         (["--from-stats", stats, "--rule", "calibrated"], 2, "there are none — sweep a net"),
         (["--from-stats", stats, "--rule", "paper", "--threshold", "0.5"], 2, "--threshold is of the calibrated rule"),
         (["--from-stats", stats, "--rule", "calibrated", "--tau", "0"], 2, "--tau is of the paper's rule"),
@@ -312,6 +313,10 @@ def test_a_model_is_swept_by_the_training_side(tmp_path, monkeypatch):
     relations = open_relations(tmp_path / "r")
     assert relations.rule == "calibrated" and relations.taxonomy == artifact.taxonomy
     assert open_artifact(tmp_path / "r").manifest.parents == ("1f", "2e")
+    monkeypatch.setitem(sys.modules, "trainers.refit", types.SimpleNamespace(evidence_of=evidence_of))
+    monkeypatch.setitem(sys.modules, "trainers.sweep", None)
+    assert invoke("--from-model", "x.pt", "--data", "v", "--refit").exit_code == 0 and len(asked) == 2
+    monkeypatch.setitem(sys.modules, "trainers.sweep", types.SimpleNamespace(evidence_of=evidence_of))
     told = json.loads(invoke("--from-model", "x.pt", "--data", "v", "--tau", "-0.08", "--json").output)
     assert told["edges"] == [], "--tau asks for the paper's rule, and this net is sure of itself"
 

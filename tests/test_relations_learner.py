@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from unify.errors import UnifyError
-from unify.relations.evidence import UNIT, Evidence
+from unify.relations import learner
+from unify.relations.evidence import UNIT, Evidence, Void
 from unify.relations.learner import calibrated, couple
 from unify.relations.rules import paper
 from unify.relations.score import score
@@ -247,6 +248,75 @@ def test_the_fit_is_that_of_the_equations_in_loops():
     expected, expected_back = couple_in_loops(evidence, mine, theirs, pixels, answers)
     np.testing.assert_allclose(found[np.ix_(mine, theirs)], expected, atol=1e-7)
     np.testing.assert_allclose(back[np.ix_(theirs, mine)], expected_back, atol=1e-7)
+
+
+def seen_with_void(evidence: Evidence, told: float, seed: int = 0) -> Evidence:
+    """As if the net had answered void, too: a share of each label's answers, and `told` of void's own."""
+    rng = np.random.default_rng(seed)
+    f, s, k = evidence.pixels.shape
+    share = rng.uniform(0, 0.3, (s, k, s, 1))
+    pixels = rng.integers(50, 200, (f, s))
+    own = rng.dirichlet(np.ones(k), (f, s, s)) * evidence.annotated
+    own *= (1 - told) / own.sum(axis=-1, keepdims=True)
+    answers = np.rint(evidence.answers * (1 - share)).astype(np.int64)
+    void = Void(pixels, np.rint(own * pixels[..., None, None] * UNIT).astype(np.int64))
+    return dataclasses.replace(evidence, answers=answers, void=void)
+
+
+def test_the_fit_with_void_is_that_of_one_class_more():
+    evidence = seen_with_void(make_world(22, 60, images=6).evidence, 0.7)
+    pixels, answers = evidence.totals_with_void()
+    mine, theirs = ([k for k in range(pixels.shape[1]) if pixels[s, k]] for s in (0, 1))
+    assert mine[-1] == theirs[-1] == len(evidence.classes)
+    found, back = couple(evidence, 0, 1, pixels, answers)
+    nobodys = dataclasses.replace(evidence, void=None)
+    object.__setattr__(nobodys, "annotated", np.pad(evidence.annotated, ((0, 0), (0, 1))))
+    expected, expected_back = couple_in_loops(nobodys, mine, theirs, pixels, answers)
+    np.testing.assert_allclose(found[np.ix_(mine, theirs)], expected, atol=1e-7)
+    np.testing.assert_allclose(back[np.ix_(theirs, mine)], expected_back, atol=1e-7)
+
+
+def test_with_void_a_half_of_the_score_is_pooled_and_without_three_quarters(monkeypatch):
+    plain = make_world(22, 60, images=6).evidence
+    for evidence, part in ((plain, 0.75), (seen_with_void(plain, 0.7), 0.5)):
+        found = calibrated(evidence).estimates
+        with monkeypatch.context() as patch:
+            for name in ("_POOLED", "_POOLED_WITH_VOID"):
+                patch.setattr(learner, name, 0.0)
+            own = {(e.source, e.label, e.other, e.related): e.score for e in calibrated(evidence).estimates}
+        for e in found:
+            same = [v for (_, label, _, related), v in own.items() if (label, related) == (e.label, e.related)]
+            expected = (1 - part) * own[e.source, e.label, e.other, e.related] + part * sum(same) / len(same)
+            assert e.score == pytest.approx(expected)
+
+
+def test_what_the_other_source_leaves_void_is_no_relation():
+    """Class c of "fine" is void in "coarse", whose net answers x or void by halves when it sees void, and says so of
+    its own void too. Without being told of void, the rule takes c for x."""
+    names, annotated = ("a", "c", "x", "y"), np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)
+    pixels = np.array([[[1000, 1000, 0, 0], [0, 0, 1000, 1000]]])
+    answers = np.zeros((1, 2, 4, 2, 4))
+    answers[0, 0, 0, 0, 0] = answers[0, 0, 1, 0, 1] = answers[0, 1, 2, 1, 2] = answers[0, 1, 3, 1, 3] = 1000
+    answers[0, 0, 0, 1, 3] = 1000  # a is y
+    answers[0, 0, 1, 1, 2] = 500  # c is void, and half taken for x
+    answers[0, 1, 3, 0, 0] = 1000
+    void_answers = np.zeros((1, 2, 2, 4))
+    void_answers[0, 1, 0, 1] = 1000  # what "coarse" leaves void is c
+    void_answers[0, 1, 1, 2] = 500
+    sums = np.rint(answers * UNIT).astype(np.int64)
+    void = Void(np.array([[1000, 1000]]), np.rint(void_answers * UNIT).astype(np.int64))
+    scores = np.zeros((1, 2, 4, 4), np.int64)
+    told = Evidence(names, ("fine", "coarse"), annotated, pixels, pixels, scores, sums, {}, void)
+    alone = sums.copy()
+    alone[0, 0, 1, 1, 2], alone[0, 1, 2, 0, :2] = 1000 * UNIT, 500 * UNIT
+    untold = dataclasses.replace(told, answers=alone, void=None)
+
+    def found(evidence):
+        return {(e.label, e.related) for e in calibrated(evidence).estimates if e.is_edge and e.source == "fine"}
+
+    assert found(told) == {("a", "y")} and found(untold) == {("a", "y"), ("c", "x")}
+    share = next(e.share for e in calibrated(told).estimates if (e.label, e.related) == ("c", "x"))
+    assert share < 0.1
 
 
 def couple_in_loops(evidence, mine, theirs, pixels, answers):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.checkpoint import Checkpoint
-from trainers.data import Samples, in_order, normalized
+from trainers.data import Sample, Samples, in_order, normalized
 from trainers.ensemble import Ensemble
 from trainers.evaluate import device_named, device_of, rows_of
 from trainers.metrics import VOID
@@ -88,10 +88,7 @@ def sweep(
     folds = len(evidence.pixels)
     for sample in in_order(samples, rows_of(samples.index, split)):
         row = sample.row
-        if len(odd := odd_codes(sample.label_hw, samples)):
-            where = f"{samples.index.file_of(row)[0]}: {samples.index.sample_id[row]}"
-            what = f"has labels of no class, such as {int(odd[0])}"
-            raise error("unknown-id", where, what, "run `unify verify`, then build it again")
+        check_codes(sample, samples)
         source = samples.sources[sample.source]
         known_k = annotated_sk[evidence.sources.index(source)]
         label_hw = sample.label_hw[stride // 2 :: stride, stride // 2 :: stride].to(device)
@@ -112,6 +109,14 @@ def _logits(net: nn.Module, image_bchw: Tensor, stride: int) -> Tensor:
     else:
         logits = net(image_bchw)[..., stride // 2 :: stride, stride // 2 :: stride]
     return logits
+
+
+def check_codes(sample: Sample, samples: Samples) -> None:
+    """Raises `UnifyError` (unknown-id) for a label with codes of nothing."""
+    if len(odd := odd_codes(sample.label_hw, samples)):
+        where = f"{samples.index.file_of(sample.row)[0]}: {samples.index.sample_id[sample.row]}"
+        what = f"has labels of no class, such as {int(odd[0])}"
+        raise error("unknown-id", where, what, "run `unify verify`, then build it again")
 
 
 def odd_codes(label_hw: Tensor, samples: Samples) -> Tensor:

@@ -44,6 +44,11 @@ class _Relations(click.Group):
 @click.option("--root", default="out", show_default=True, help="Where versions given by name lie.")
 @click.option("--split", default="train", show_default=True, help="The split of --data.")
 @click.option(
+    "--refit",
+    is_flag=True,
+    help="Fit a classifier anew on the net's features, one that knows void too; minutes more, and better relations.",
+)
+@click.option(
     "--from-stats", "stats", type=click.Path(path_type=Path, dir_okay=False), help="Stored statistics of a net (JSON)."
 )
 @click.option(
@@ -67,6 +72,7 @@ def relations(
     classes: str | None,
     root: str,
     split: str,
+    refit: bool,
     stats: Path | None,
     rule: str | None,
     tau: float | None,
@@ -80,12 +86,16 @@ def relations(
     and, per name in "datasets", "pixels" and "mean_cosine" (a row per label, a column per class; null where
     the dataset lacks the label). The result is a version: edges, nodes, evidence, graph, picture, table.
 
+    With --refit the answers are those of a classifier that is fitted to the net's features for the purpose: a
+    small net's own learns little of rare classes, and nothing of what a source leaves void.
+
     The net may be of other people: a folder that transformers saved, or a file of TorchScript or torch.export
     with --classes. Classes are matched by name.
 
     \b
     Example:
       unify relations --from-model ckpt.pt --data cibm-union70 -o out/relations
+      unify relations --from-model ckpt.pt --data cibm-union70 --refit -o out/refitted
       unify relations --from-model theirs.pt2 --classes names.txt --data cibm-union70 -o out/relations
       unify relations --from-stats stats.json --rule paper -o out/relations
       unify relations out/relations
@@ -102,6 +112,8 @@ def relations(
         raise click.UsageError("--from-model and --data go together.")
     if classes is not None and model is None:
         raise click.UsageError("--classes goes with --from-model.")
+    if refit and model is None:
+        raise click.UsageError("--refit goes with --from-model.")
     from unify.relations.stats import read_stats
 
     taxonomy: Taxonomy | None = None
@@ -109,7 +121,7 @@ def relations(
         evidence = read_stats(stats)
     else:
         assert model is not None and data is not None
-        evidence, taxonomy = _sweep(model, data, classes, root, split, quiet=as_json)
+        evidence, taxonomy = _sweep(model, data, classes, root, split, refit, quiet=as_json)
     found = _learn(evidence, rule, tau, threshold, taxonomy)
     path, note = None, ""
     if out is not None:
@@ -127,9 +139,10 @@ def relations(
 
 
 def _sweep(
-    model: Path, data: str, classes: str | None, root: str, split: str, quiet: bool
+    model: Path, data: str, classes: str | None, root: str, split: str, refit: bool, quiet: bool
 ) -> tuple[Evidence, Taxonomy]:
-    """One sweep of a checkpoint, by `trainers.sweep.evidence_of(model, artifact, split=, classes=, advance=)`.
+    """One sweep of a checkpoint, by `trainers.sweep.evidence_of(model, artifact, split=, classes=, advance=)`, or by
+    that of `trainers.refit`.
 
     It gives an `unify.relations.evidence.Evidence` for the sources and the space of the artifact, made_from with
     "checkpoint" (BLAKE3 of the file) and "data" (the artifact's digest), and calls advance(images, bytes). It
@@ -144,7 +157,8 @@ def _sweep(
     if split not in {name for source in artifact.manifest.sources.values() for name in source["splits"]}:
         raise error("usage", artifact.path, f"has no split '{split}'", "see its README.md for those it has")
     try:
-        sweep = importlib.import_module("trainers.sweep")  # by name: unify itself never imports it
+        # By name: unify itself never imports it.
+        sweep = importlib.import_module("trainers.refit" if refit else "trainers.sweep")
     except ImportError as e:
         fix = "install what training needs (pip install '.[train]') and run where trainers/ can be imported"
         raise error("usage", "--from-model", f"needs the training side, which cannot be imported ({e})", fix) from e

@@ -9,6 +9,8 @@ Per fold f of the images, source i and label c:
     answers[f, i, c, o, k]             sum over these pixels of P_o(k), the softmax over the classes of source o alone:
                                        what the net thinks that o's annotators would have said. o = i is the net's own
                                        confusion. Optional: the paper's rule does without.
+    void.pixels[f, i], void.answers[f, i, o, k]    the same of pixels that i leaves void. Optional: where they are, o
+                                       may also answer void, with what its answers to a pixel lack of 1.
 
 Sums are whole numbers, in units of 2^-24: adding up is exact, so any order of images and any division of the work
 gives the same bytes. `fold_of` deals images to folds by name; intervals come from leaving folds out.
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from unify.taxonomy import Taxonomy
 
-FORMAT = 1
+FORMAT = 2  #: 1 without void
 FOLDS = 8
 UNIT = 1 << 24  #: a sum of 1.0 is stored as this
 _MOST_PIXELS = 1 << 38  # of one label in one fold: sums up to this fit into 63 bits
@@ -47,12 +49,21 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Void:
+    """Of pixels without a label: `pixels` (F, S) int64, `answers` (F, S, S, K) int64 in units of 2^-24."""
+
+    pixels: Ints
+    answers: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """F folds, S sources, K classes.
 
     `annotated` (S, K) bool: the null mask, which classes each source annotates. `pixels`, `images` (F, S, K) int64.
     `scores` (F, S, K, K) and `answers` (F, S, K, S, K) int64, in units of 2^-24; answers of classes that the
-    answering source lacks are 0. `made_from`: what -> digest ("checkpoint", "data", "stats", ...).
+    answering source lacks are 0. `made_from`: what -> digest ("checkpoint", "data", "stats", ...). `void`: None where
+    sources answer with classes alone.
     Raises `UnifyError` (bad-artifact) if the parts do not fit together.
     """
 
@@ -64,16 +75,18 @@ class Evidence:
     scores: Ints
     answers: Ints | None
     made_from: Mapping[str, str]
+    void: Void | None = None
 
     def __post_init__(self) -> None:
         f, s, k = len(self.pixels), len(self.sources), len(self.classes)
         shapes = {"annotated": (s, k), "pixels": (f, s, k), "images": (f, s, k), "scores": (f, s, k, k)}
         shapes |= {"answers": (f, s, k, s, k)} if self.answers is not None else {}
-        faults = [
-            f"{name} is {np.shape(getattr(self, name))}, not {shape}"
-            for name, shape in shapes.items()
-            if np.shape(getattr(self, name)) != shape
-        ]
+        parts = {name: np.shape(getattr(self, name)) for name in shapes}
+        if self.void is not None:
+            shapes |= {"void's pixels": (f, s), "void's answers": (f, s, s, k)}
+            parts |= {"void's pixels": np.shape(self.void.pixels), "void's answers": np.shape(self.void.answers)}
+        faults = [f"{name} is {parts[name]}, not {shape}" for name, shape in shapes.items() if parts[name] != shape]
+        faults += ["void without answers"] if self.void is not None and self.answers is None else []
         faults += [f"{what} twice" for what in ("classes", "sources") if len(set(v := getattr(self, what))) < len(v)]
         if not faults and (self.pixels.sum(axis=0)[~self.annotated] > 0).any():
             faults.append("a source has pixels of a class that it does not annotate")
@@ -184,19 +197,41 @@ class Evidence:
             "null masks": self.annotated.tolist() != other.annotated.tolist(),
             "folds": len(self.pixels) != len(other.pixels),
             "answers": (self.answers is None) != (other.answers is None),
+            "void": (self.void is None) != (other.void is None),
             "origins": dict(self.made_from) != dict(other.made_from),
         }
         if different := [name for name, differs in said.items() if differs]:
             what = f"two parts with different {', '.join(different)}"
             raise error("usage", "evidence of relations", what, "merge sweeps of one net over one dataset")
         answers = self.answers + other.answers if self.answers is not None and other.answers is not None else None
+        void = None
+        if self.void is not None and other.void is not None:
+            void = Void(self.void.pixels + other.void.pixels, self.void.answers + other.void.answers)
         return dataclasses.replace(
             self,
             pixels=self.pixels + other.pixels,
             images=self.images + other.images,
             scores=self.scores + other.scores,
             answers=answers,
+            void=void,
         )
+
+    def of_folds(self, kept_f: NDArray[np.bool_]) -> Evidence:
+        """Of these folds alone."""
+        cut = {name: getattr(self, name)[kept_f] for name in ("pixels", "images", "scores")}
+        answers = None if self.answers is None else self.answers[kept_f]
+        void = None if self.void is None else Void(self.void.pixels[kept_f], self.void.answers[kept_f])
+        return dataclasses.replace(self, **cut, answers=answers, void=void)
+
+    def totals_with_void(self) -> tuple[Ints, Ints]:
+        """`pixels` (S, K) and `answers` (S, K, S, K) summed over folds; with void as a last class, if it is told of."""
+        pixels, answers = self.total("pixels"), self.total("answers")
+        if self.void is None:
+            return pixels, answers
+        pixels = np.concatenate([pixels, self.void.pixels.sum(axis=0)[:, None]], axis=1)
+        answers = np.concatenate([answers, self.void.answers.sum(axis=0)[:, None]], axis=1)
+        rest = np.maximum(pixels[:, :, None] * UNIT - answers.sum(axis=3), 0)
+        return pixels, np.concatenate([answers, rest[..., None]], axis=3)
 
     def total(self, name: str) -> Ints:
         """`pixels`, `images`, `scores` or `answers` summed over folds."""
@@ -230,15 +265,20 @@ class Evidence:
             row["scores"] = self.scores[f, s, c].tolist()
             row["answers"] = None if self.answers is None else self.answers[f, s, c].ravel().tolist()
             rows.append(row)
+        if self.void is not None:
+            for f, s in np.argwhere(self.void.pixels > 0).tolist():
+                row = {"fold": f, "source": self.sources[s], "label": None, "pixels": int(self.void.pixels[f, s])}
+                rows.append({**row, "images": 0, "scores": [], "answers": self.void.answers[f, s].ravel().tolist()})
         return {**self._head(), "rows": rows}
 
     def _head(self) -> dict[str, Any]:
         lacking = zip(self.sources, self.annotated.tolist(), strict=True)
         return {
-            "format": FORMAT,
+            "format": 1 if self.void is None else FORMAT,
             "unit": UNIT,
             "folds": len(self.pixels),
             "with_answers": self.answers is not None,
+            **({} if self.void is None else {"with_void": True}),
             "classes": list(self.classes),
             "annotates": {name: [self.classes[i] for i, here in enumerate(row) if here] for name, row in lacking},
             "made_from": dict(sorted(self.made_from.items())),
@@ -267,15 +307,24 @@ class Evidence:
             empty = cls.empty(
                 classes, sources, annotated, made_from=origins, folds=data["folds"], with_answers=answering
             )
+            void = None
+            if data.get("with_void"):
+                shape = (len(empty.pixels), len(sources), len(sources), len(classes))
+                void = Void(np.zeros(shape[:2], np.int64), np.zeros(shape, np.int64))
             for row in data["rows"]:
                 if not 0 <= row["fold"] < data["folds"]:
                     raise ValueError(f"fold {row['fold']}")
+                if void is not None and row["label"] is None:
+                    place = row["fold"], s_index[row["source"]]
+                    void.pixels[place] = row["pixels"]
+                    void.answers[place] = np.array(row["answers"], np.int64).reshape(void.answers.shape[2:])
+                    continue
                 at = (row["fold"], s_index[row["source"]], index[row["label"]])
                 empty.pixels[at], empty.images[at] = row["pixels"], row["images"]
                 empty.scores[at] = np.array(row["scores"], np.int64).reshape(len(classes))
                 if empty.answers is not None:
                     empty.answers[at] = np.array(row["answers"], np.int64).reshape(len(sources), len(classes))
-            return dataclasses.replace(empty)  # checked again, now that it is full
+            return dataclasses.replace(empty, void=void)  # checked again, now that it is full
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
             raise error("bad-artifact", path, f"is no evidence of relations ({e!r})", "sweep again") from e
 

@@ -23,10 +23,12 @@ classes, and has a discount where the net likes c itself better than k on c's pi
 A class that holds all of c has learnt c's pixels too and scores no worse on them. That the paper asks for as a
 must; alone, it fails for classes that the net has barely learnt (measured: tests/test_relations_learner.py).
 A quarter of the score is this value, the rest its mean over all pairs of sources with classes of these names: mostly
-they mean much the same by them, and each has other mistakes in it. Shares are not pooled.
+they mean much the same by them, and each has other mistakes in it. Where the evidence tells of void, whose answers
+are better, it is a half. Shares are not pooled.
 
-What it cannot know: pixels that source o leaves void. No loss ever told the net what they are, so shares are of what
-o labels. It needs answers and a cosine-like score, which only a sweep of a net gives; mean cosines alone do not do.
+Pixels that source o leaves void are one more class of o's, without a name, where the evidence tells of them
+(`trainers.refit`). A sweep of the net alone cannot: no loss ever told it what they are, so shares are of what o
+labels. Either way it needs answers and a cosine-like score, which only a net gives; mean cosines alone do not do.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ OVERLAP = 0.25  #: the least share, of either class, that is worth an "overlaps"
 _SHARPNESS = 1.5  # power of the shares in the score; 1 leaves them as they are
 _SLOPE = 6.0  # per unit of cosine
 _POOLED = 0.75  # part of the score that is a mean over pairs of sources
+_POOLED_WITH_VOID = 0.5  # the same where the evidence tells of void
 _STEPS = 100
 _OTHER = 0.2  # weight of what the other direction makes of the cells, beside the evidence's 1
 _PRIOR = 1e-3  # weight of the first guess
@@ -71,7 +74,8 @@ def calibrated(evidence: Evidence, threshold: float = THRESHOLD) -> Relations:
         raise error("usage", "evidence of relations", what, "sweep a net with --from-model, or take --rule paper")
     shares = _shares(evidence)
     errors = _standard_errors(evidence)
-    estimates = _judged(_pooled(_estimates(evidence, shares, errors)), threshold)
+    pooled = _POOLED if evidence.void is None else _POOLED_WITH_VOID
+    estimates = _judged(_pooled(_estimates(evidence, shares, errors), pooled), threshold)
     edges = tuple(_edges(evidence, estimates))
     return Relations("calibrated", {"threshold": threshold}, evidence, edges, estimates)
 
@@ -80,18 +84,21 @@ Shares = dict[tuple[int, int], Floats]  # (source, other) -> (K, K): share of th
 
 
 def _shares(evidence: Evidence) -> Shares:
-    pixels, answers = evidence.total("pixels"), evidence.total("answers")
+    """Of classes; what is missing to 1 the other source would leave void."""
+    pixels, answers = evidence.totals_with_void()
+    k = len(evidence.classes)
     found: Shares = {}
     for i, o in combinations(range(len(evidence.sources)), 2):
-        found[i, o], found[o, i] = couple(evidence, i, o, pixels, answers)
+        found[i, o], found[o, i] = (share[:k, :k] for share in couple(evidence, i, o, pixels, answers))
     return found
 
 
 def couple(evidence: Evidence, i: int, o: int, pixels: Ints, answers: Ints) -> tuple[Floats, Floats]:
     """T and U of the module's head for sources i and o: (K, K) float64 each, rows sum to 1, or are 0 where the
-    class is not annotated or has no pixels."""
+    class is not annotated or has no pixels. One row and column more, for void, where `pixels` (S, K + 1) and
+    `answers` (S, K + 1, S, K + 1) have them."""
     mine, theirs = np.flatnonzero(pixels[i] > 0), np.flatnonzero(pixels[o] > 0)
-    k = len(evidence.classes)
+    k = pixels.shape[1]
     there, back = np.zeros((k, k)), np.zeros((k, k))
     if not len(mine) or not len(theirs):
         return there, back
@@ -135,7 +142,8 @@ def _heard(t: Floats, w: Floats, q: Floats, before: Floats, after: Floats) -> tu
 
 def _first_guess(evidence: Evidence, i: int, o: int, mine: Ints, theirs: Ints) -> Floats:
     """Before any evidence: what is called the same may be the same; a name in use elsewhere is less likely."""
-    odd = evidence.annotated[i, theirs][None, :] | evidence.annotated[o, mine][:, None]
+    named = np.pad(evidence.annotated, ((0, 0), (0, 1)))  # void is nobody's name
+    odd = named[i, theirs][None, :] | named[o, mine][:, None]
     return np.where((mine[:, None] == theirs) | ~odd, 1.0, _ODD_NAME)
 
 
@@ -149,12 +157,7 @@ def _standard_errors(evidence: Evidence) -> Shares | None:
     n = len(filled)
     if n < 2:
         return None
-    parts = []
-    for fold in filled:
-        kept = np.arange(len(evidence.pixels)) != fold
-        assert evidence.answers is not None
-        cut = {name: getattr(evidence, name)[kept] for name in ("pixels", "images", "scores", "answers")}
-        parts.append(_shares(dataclasses.replace(evidence, **cut)))
+    parts = [_shares(evidence.of_folds(np.arange(len(evidence.pixels)) != fold)) for fold in filled]
     errors = {}
     for pair in parts[0]:
         values = np.stack([part[pair] for part in parts])
@@ -167,7 +170,8 @@ def _estimates(evidence: Evidence, shares: Shares, errors: Shares | None) -> lis
     pixels, answers, means = evidence.total("pixels"), evidence.total("answers"), evidence.mean_scores()
     names, found = evidence.classes, []
     for (i, o), share in sorted(shares.items()):
-        sharp = _rows_to_one(share**_SHARPNESS)
+        void = np.maximum(1 - share.sum(axis=1, keepdims=True), 0)
+        sharp = share**_SHARPNESS / ((share**_SHARPNESS).sum(axis=1, keepdims=True) + void**_SHARPNESS)
         for c in np.flatnonzero(pixels[i] > 0):
             for k in np.flatnonzero(pixels[o] > 0):
                 value = float(share[c, k])
@@ -192,15 +196,13 @@ def _estimates(evidence: Evidence, shares: Shares, errors: Shares | None) -> lis
     return found
 
 
-def _pooled(estimates: list[Estimate]) -> list[Estimate]:
-    """With scores that are for the most part the mean over all pairs of sources with classes of these names."""
+def _pooled(estimates: list[Estimate], part: float) -> list[Estimate]:
+    """With scores of which `part` is the mean over all pairs of sources with classes of these names."""
     groups: dict[tuple[str, str], list[float]] = {}
     for e in estimates:
         groups.setdefault((e.label, e.related), []).append(e.score)
     means = {pair: float(np.mean(scores)) for pair, scores in groups.items()}
-    return [
-        dataclasses.replace(e, score=(1 - _POOLED) * e.score + _POOLED * means[e.label, e.related]) for e in estimates
-    ]
+    return [dataclasses.replace(e, score=(1 - part) * e.score + part * means[e.label, e.related]) for e in estimates]
 
 
 def _judged(estimates: list[Estimate], threshold: float) -> tuple[Estimate, ...]:
