@@ -37,7 +37,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.conversion
 	$(BIN)/python -m benchmarks.stats
 	$(BIN)/python -m benchmarks.erase --images 6 --rounds 3
-	$(BIN)/python -m benchmarks.convert --images 40 --rounds 3
+	$(BIN)/python -m benchmarks.convert --images 40 --rounds 5
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.cpp
 	$(BIN)/python -m benchmarks.dropclass

@@ -1,6 +1,6 @@
 """`unify convert` against decoding, mapping and encoding with Pillow, from version to version.
 
-    python -m benchmarks.convert [--images 60] [--rounds 5]
+    python -m benchmarks.convert [--images 60] [--rounds 5] [--scratch /dev/shm]
 
 "labels": label bytes in, label bytes and counts out, in memory. "whole version": both read the shards of a version
 of generated scenes at full size and write Parquet files with the same columns, images untouched; these are most
@@ -9,7 +9,8 @@ syncs to disk, and writes statistics and the card.
 
 The plain way decodes labels with Pillow, maps them through a table, counts them with `np.bincount` and saves with
 Pillow's defaults. Results are compared in a first round, which is not counted; rounds alternate, medians are
-compared; one process each, kernels compiled.
+compared; one process each, kernels compiled. Put `--scratch` into memory to compare programs, on a disk to see the
+disk. Memory is made ready first (`benchmarks.memory`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.memory import warm
 from unify.artifact import Artifact
 from unify.build import build
 from unify.commit import commit
@@ -134,11 +136,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scratch", type=Path, help="where to write")
     args = parser.parse_args()
     results: dict[str, object] = {
         "command": f"python -m benchmarks.convert --images {args.images} --rounds {args.rounds}"
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=args.scratch) as folder, warm(4 << 30):
         for source, (letter, what) in CASES.items():
             parent = parent_of(letter, source, args.images, Path(folder))
             times: dict[str, list[float]] = {"unify": [], "pillow": []}
