@@ -6,6 +6,8 @@ Gradients are averaged by torch's DistributedDataParallel. What else has to be k
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # exported, but not to mypy
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from unify.errors import error
@@ -97,11 +101,28 @@ def joined(device: torch.device) -> Iterator[Group]:
             raise error("usage", "torchrun", what, "start one for each, or --set device=cpu")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_store(), rank=rank, world_size=world_size())
     try:
         yield Group(device, rank, world_size())
     finally:
         dist.destroy_process_group()
+
+
+_groups = itertools.count()  # that this process has joined; all processes join the same ones in the same order
+
+
+def _store() -> Store:
+    """Where a new group's processes tell each other their addresses: not where an earlier group told its own."""
+    return PrefixStore(f"group-{next(_groups)}", _rendezvous())
+
+
+@functools.cache
+def _rendezvous() -> Store:
+    """The store that torchrun's environment names; asked for once."""
+    store: Store
+    store, _, _ = next(rendezvous("env://"))
+    return store
 
 
 def apart(module: nn.Module) -> AbstractContextManager[None]:
