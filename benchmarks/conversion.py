@@ -104,6 +104,7 @@ def compare(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
 
     results: dict[str, object] = {
         "command": f"python -m benchmarks.conversion --scenes {args.scenes} --rounds {args.rounds}"
+        + (f" --scratch {args.scratch}" if args.scratch else "")
     }
     streets = scratch / "streets"
     write_streets(streets, list(LETTERS.values()), images=args.scenes, seed=0, size="full", workers=args.processes)

@@ -140,6 +140,7 @@ def main() -> None:
     args = parser.parse_args()
     results: dict[str, object] = {
         "command": f"python -m benchmarks.convert --images {args.images} --rounds {args.rounds}"
+        + (f" --scratch {args.scratch}" if args.scratch else "")
     }
     with tempfile.TemporaryDirectory(dir=args.scratch) as folder, warm(4 << 30):
         for source, (letter, what) in CASES.items():

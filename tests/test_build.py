@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 
 from unify.artifact import open_artifact, versions
 from unify.build import build
-from unify.engine import processes
+from unify.engine import Engine, processes
 from unify.errors import UnifyError
 from unify.features import arrow_schema
 from unify.sources import SOURCES, decode_label
@@ -67,6 +68,15 @@ def test_every_pixel_of_every_source(roots, version):
         assert np.array_equal(np.asarray(label), naive_map(native, source)), row["sample_id"]
         assert (row["height"], row["width"]) == native.shape
     assert seen == {"cityscapes", "idd", "bdd100k", "mapillary"}
+
+
+def test_threads_make_the_same_bytes(roots, tmp_path):
+    """An executor may run tasks in threads of one process: nothing that a shard is made in may be shared."""
+    plan = plan_of(roots, "C,I,B,M", options=["native"], shard_bytes=1)
+    assert len(plan.shards) > 8, "many small ones, so that they meet"
+    expected = tree_bytes(build(plan, tmp_path / "one").artifact.path)
+    threads = Engine(lambda: ThreadPoolExecutor(4), window=8)
+    assert tree_bytes(build(plan, tmp_path / "four", engine=threads).artifact.path) == expected
 
 
 def test_native_ids_are_the_raw_files(roots, version):

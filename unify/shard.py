@@ -113,25 +113,32 @@ def make_shard(task: Task) -> Receipt:
 
 def _good_rows(task: Task, problems: list[Problem]) -> Iterator[Encoded]:
     """The samples without a fault; the faults of the others are added to `problems`. One buffer serves all images."""
-    buffer = _buffer(max((sample.image_bytes for sample in task.shard.samples), default=0))
-    for sample in task.shard.samples:
-        try:
-            encoded = _encode(task, sample, buffer[: sample.image_bytes])
-        except UnifyError as e:
-            problems += under(task.root, e.problems)
-        else:
-            yield encoded
+    with _buffer(max((sample.image_bytes for sample in task.shard.samples), default=0)) as buffer:
+        for sample in task.shard.samples:
+            try:
+                encoded = _encode(task, sample, buffer[: sample.image_bytes])
+            except UnifyError as e:
+                problems += under(task.root, e.problems)
+            else:
+                yield encoded
 
 
-_spare = bytearray()  # the buffer of this process's last shard: fresh memory costs page faults
+_spare: list[bytearray] = []  # the buffer of this process's last shard: fresh memory costs page faults
 
 
-def _buffer(size: int) -> memoryview:
-    """At least `size` bytes, the same as the last time where these are enough."""
-    global _spare
-    if len(_spare) < size:
-        _spare = bytearray(size)
-    return memoryview(_spare)
+@contextlib.contextmanager
+def _buffer(size: int) -> Iterator[memoryview]:
+    """At least `size` bytes that nobody else has meanwhile: those of the last time where they are enough."""
+    try:
+        buffer = _spare.pop()
+    except IndexError:  # the first time, or another thread has it
+        buffer = bytearray()
+    if len(buffer) < size:
+        buffer = bytearray(size)
+    try:
+        yield memoryview(buffer)
+    finally:
+        _spare[:] = [buffer]
 
 
 def changed(root: Path, file: Input) -> bool:
@@ -312,5 +319,5 @@ def _open(task: Task, path: str) -> int:
 def convert_first(task: Task) -> None:
     """Convert the shard's first sample and throw it away: what a time estimate is measured on."""
     sample = task.shard.samples[0]
-    with contextlib.suppress(UnifyError):
-        _encode(task, sample, _buffer(sample.image_bytes)[: sample.image_bytes])
+    with contextlib.suppress(UnifyError), _buffer(sample.image_bytes) as buffer:
+        _encode(task, sample, buffer[: sample.image_bytes])
